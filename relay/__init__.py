@@ -1,0 +1,1 @@
+"""Relay: an outbound SMTP relay with one shared durable queue."""

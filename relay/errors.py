@@ -1,0 +1,55 @@
+"""The errors Relay raises, and what whoever catches one does.
+
+    RelayError
+    ├── ConfigError            at start only: print every problem, exit with 2
+    ├── SubmissionRefused      nothing was accepted: give the reply to the client
+    │   └── IdempotencyConflict    the key already stands for another message
+    ├── StoreUnavailable       the call may or may not have been applied: say it again with
+    │                          the same tokens, or answer 451 / 503
+    ├── NoSuchMessage          no record with that id, or its time in the store is over
+    └── IllegalTransition      a bug: a delivery was moved along an edge that does not exist
+
+A failed delivery is no error: it is an outcome (`relay.mail.outcome`).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from relay.mail.reply import Reply
+
+
+class RelayError(Exception):
+    """The root of everything Relay raises on purpose."""
+
+
+class ConfigError(RelayError):
+    """The settings cannot be used; `problems` names every key that is wrong and the remedy."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class SubmissionRefused(RelayError):
+    """A message was not accepted; `reply` is the SMTP reply that says why (RFC 5321 section 4.2)."""
+
+    def __init__(self, reply: "Reply") -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+class IdempotencyConflict(SubmissionRefused):
+    """The idempotency key was used for a message with another fingerprint."""
+
+
+class StoreUnavailable(RelayError):
+    """The store gave no answer in time; what was asked may or may not have been applied."""
+
+
+class NoSuchMessage(RelayError):
+    """The store has no record of that message id."""
+
+
+class IllegalTransition(RelayError):
+    """A delivery was moved along an edge that the lifecycle does not have."""

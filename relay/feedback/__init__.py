@@ -1,0 +1,1 @@
+"""What outcomes cause: delivery status notifications."""

@@ -1,0 +1,1 @@
+"""DNS: the only place that imports dnspython."""

@@ -1,0 +1,1 @@
+"""What mail is: frozen data, and the SMTP grammar without I/O."""

@@ -1,0 +1,79 @@
+"""A delivery: one message to up to 100 recipients in one domain, the unit of queueing and of attempts."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from relay.mail.envelope import Recipient
+
+#: Recipients of one delivery at most; more recipients make more deliveries.
+MOST_RECIPIENTS = 100
+
+
+class Delivery(Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What a worker needs for an attempt, as it is stored. Times are Unix times in milliseconds."""
+
+    version: int
+    accepted_ms: int
+    #: The message's own time of expiry, 0 where the settings' longest age decides.
+    expires_ms: int
+    #: Octets of content, the Received header included.
+    size: int
+    sender: str
+    #: Those still without a final outcome.
+    recipients: tuple[Recipient, ...]
+    eight_bit: bool = False
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+    #: How many chunks the content lies in; 0: in one piece.
+    chunks: int = 0
+
+
+class Result(Struct, frozen=True, array_like=True):
+    """What an attempt did to one recipient; `fate` is delivered, deferred, bounced, expired or cancelled."""
+
+    recipient: str
+    fate: str
+    code: int
+    enhanced: str
+    text: str
+
+
+class Attempt(Struct, frozen=True, array_like=True, omit_defaults=True):
+    """One attempt as the message's record keeps it."""
+
+    version: int
+    number: int
+    #: When it ended, by the worker's clock, in milliseconds.
+    at_ms: int
+    took_ms: int
+    host: str
+    address: str
+    #: The TLS version reached, "" in the clear.
+    tls: str
+    results: tuple[Result, ...]
+
+
+class Record(Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What the message's record says of the message itself, written once at acceptance."""
+
+    version: int
+    accepted_ms: int
+    sender: str
+    size: int
+    deliveries: int
+    tenant: str = ""
+    priority: str = "normal"
+    #: The way in: smtp, http, api, sendmail or dsn.
+    origin: str = "smtp"
+    #: The client's address, "" where there is none.
+    client: str = ""
+    expires_ms: int = 0
+    eight_bit: bool = False
+    smtputf8: bool = False
+    ret: str = ""
+    envid: str = ""
+    tags: tuple[str, ...] = ()
+    #: Traces carried along (W3C trace context), "" where there is none.
+    trace: str = ""

@@ -1,0 +1,44 @@
+"""Message and delivery ids: sortable by time, unique without asking anybody, and telling the partition.
+
+A message id has 20 characters of Crockford's base 32 in lower case: 9 of time (milliseconds), 2 of
+partition, 9 of chance. A delivery's id is its message's id, a dot and its number.
+"""
+
+from __future__ import annotations
+
+import re
+
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_PATTERN = re.compile(rf"[{ALPHABET}]{{20}}")
+#: How many bits of chance `message_id` asks for.
+CHANCE_BITS = 45
+
+
+def _base32(number: int, width: int) -> str:
+    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(5 * (width - 1), -1, -5))
+
+
+def message_id(*, ms: int, partition: int, chance: int) -> str:
+    """The id for a message accepted at `ms` (Unix time in milliseconds) into `partition`."""
+    return _base32(ms, 9) + _base32(partition, 2) + _base32(chance, 9)
+
+
+def is_message_id(text: str) -> bool:
+    """Whether `text` has the form of a message id."""
+    return _PATTERN.fullmatch(text) is not None
+
+
+def partition_of(message: str) -> int:
+    """The partition that an id names; of a delivery's id as well."""
+    return ALPHABET.index(message[9]) * 32 + ALPHABET.index(message[10])
+
+
+def delivery_id(message: str, number: int) -> str:
+    """The id of the message's delivery with that number, counted from 0."""
+    return f"{message}.{number}"
+
+
+def message_of(delivery: str) -> tuple[str, int]:
+    """The message id and number within a delivery's id."""
+    message, _, number = delivery.partition(".")
+    return message, int(number)

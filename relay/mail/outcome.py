@@ -1,0 +1,51 @@
+"""What an attempt did to a recipient: delivered, deferred or bounced; and what a reply speaks for."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from relay.mail.reply import Reply
+
+
+class Scope(StrEnum):
+    """What a failure speaks for (Postfix's smtp_trouble(3) draws the same line)."""
+
+    RECIPIENT = "recipient"
+    MESSAGE = "message"
+    #: This host, now: another host of the site may do better.
+    HOST = "host"
+    #: All hosts of the site: nothing there was reached, so no message was tried.
+    SITE = "site"
+
+
+class Delivered(Struct, frozen=True):
+    """The next host took responsibility (250 after the final dot)."""
+
+    reply: Reply
+
+
+class Deferred(Struct, frozen=True):
+    """Not now: kept and tried later."""
+
+    reply: Reply
+    scope: Scope
+
+
+class Bounced(Struct, frozen=True):
+    """Never: final, and told to the sender."""
+
+    reply: Reply
+    scope: Scope
+
+
+Outcome = Delivered | Deferred | Bounced
+
+
+class Failure(Struct, frozen=True):
+    """Why a session could not be had or went on no longer; `phase` says how far it came."""
+
+    reply: Reply
+    scope: Scope
+    phase: str

@@ -1,0 +1,1 @@
+"""The SMTP client: the only place that imports aiosmtplib."""

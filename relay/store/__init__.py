@@ -1,0 +1,1 @@
+"""The queue of record in Redis: the only place that imports redis and hiredis."""

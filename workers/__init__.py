@@ -1,0 +1,1 @@
+"""Celery: when the work is done."""
