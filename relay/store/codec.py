@@ -1,0 +1,155 @@
+"""How deliveries, attempts and records are written in the store: a version in each, no pickle.
+
+A delivery's value begins with a header that the scripts read and write (scripts/lib/delivery.lua
+has the same layout); the body behind it, like every attempt and record, is MessagePack that only
+Python reads.
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum, IntFlag
+from typing import TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from relay.mail.delivery import Attempt, Delivery, Record
+
+#: The version that this code writes; it reads this one and older ones.
+VERSION = 1
+
+_T = TypeVar("_T", Delivery, Attempt, Record)
+_HEADER = struct.Struct(">BBBHBIdHH")
+_encoder = msgspec.msgpack.Encoder()
+_delivery = msgspec.msgpack.Decoder(Delivery)
+_attempt = msgspec.msgpack.Decoder(Attempt)
+_record = msgspec.msgpack.Decoder(Record)
+
+
+class Place(IntEnum):
+    """Where a delivery is, as the header says it."""
+
+    LATER = 1
+    READY = 2
+    LEASED = 3
+    HELD = 4
+    #: Admitted in part: not accepted yet (scripts/admit.lua).
+    STAGED = 5
+
+
+class Flag(IntFlag):
+    """What is to be remembered of a delivery."""
+
+    CANCEL = 1
+    HOLD = 2
+    #: A lease of it was lost: it is leased by itself from now on.
+    ALONE = 4
+    #: Its sender wants to hear of failures.
+    REPORT = 8
+    #: An attempt may have succeeded without being recorded.
+    DOUBT = 16
+
+
+class NewerRecord(Exception):
+    """Written by a newer version of Relay: left untouched."""
+
+
+class Stored(Struct, frozen=True):
+    """A delivery's header, and its body still encoded."""
+
+    place: Place
+    flags: Flag
+    attempts: int
+    losses: int
+    fence: int
+    #: When it became ready or is due; 0 at the head of its lane.
+    ms: int
+    chunks: int
+    holder: str
+    queue: str
+    lane: str
+    body: bytes
+
+    @property
+    def delivery(self) -> Delivery:
+        """The body decoded."""
+        return decode_delivery(self.body)
+
+
+def decode_stored(value: bytes) -> Stored:
+    """A value of the hash `deliveries`. Raises NewerRecord."""
+    version, place, flags, attempts, losses, fence, ms, _cost, chunks = _HEADER.unpack_from(value)
+    if version > VERSION:
+        raise NewerRecord(f"a delivery has version {version}, this Relay reads up to {VERSION}")
+    at = _HEADER.size
+    texts = []
+    for _ in range(3):
+        end = at + 1 + value[at]
+        texts.append(value[at + 1 : end].decode())
+        at = end
+    holder, queue, lane = texts
+    return Stored(
+        Place(place), Flag(flags), attempts, losses, fence, int(ms), chunks, holder, queue, lane, value[at:]
+    )
+
+
+def encode_delivery(delivery: Delivery) -> bytes:
+    """The body of a delivery."""
+    return _encoder.encode(delivery)
+
+
+def decode_delivery(body: bytes) -> Delivery:
+    """The delivery in a body. Raises NewerRecord."""
+    return _checked(_delivery.decode(body))
+
+
+def encode_attempt(attempt: Attempt) -> bytes:
+    """An attempt as a record's field holds it."""
+    return _encoder.encode(attempt)
+
+
+def decode_attempt(value: bytes) -> Attempt:
+    """The attempt in a record's field. Raises NewerRecord."""
+    return _checked(_attempt.decode(value))
+
+
+def encode_record(record: Record) -> bytes:
+    """What a record says of the message itself."""
+    return _encoder.encode(record)
+
+
+def decode_record(value: bytes) -> Record:
+    """The message's own part of a record. Raises NewerRecord."""
+    return _checked(_record.decode(value))
+
+
+def _checked(value: _T) -> _T:
+    if value.version > VERSION:
+        raise NewerRecord(f"written as version {value.version}, this Relay reads up to {VERSION}")
+    return value
+
+
+class Ended(Struct, frozen=True):
+    """A final outcome in a record: by an attempt, or (`attempt` is None) without one."""
+
+    #: delivered or bounced are in the attempt's results; else expired or cancelled.
+    fate: str
+    fence: int
+    at_ms: int
+    attempt: Attempt | None
+    #: The delivery as it was given up; None where an attempt ended it.
+    delivery: Delivery | None
+    flags: Flag = Flag(0)
+
+
+def decode_outcome(field: bytes, value: bytes) -> Ended:
+    """A record's field `f<n>.<fence>` (scripts/settle.lua, scripts/lib/final.lua)."""
+    fence = int(field[field.index(b".") + 1 :])
+    kind = value[:1]
+    if kind == b"o":
+        attempt = decode_attempt(value[2 + value[1] :])
+        return Ended("attempted", fence, attempt.at_ms, attempt, None)
+    stored = decode_stored(value[14:])
+    fate = {b"x": "expired", b"c": "cancelled"}[kind]
+    return Ended(fate, fence, int(value[1:14]), None, stored.delivery, stored.flags)

@@ -1,0 +1,156 @@
+"""Every key of the queue: its name, its type and what it holds. The data model on one page.
+
+All keys of one partition share a hash tag, so that they lie in one slot of a Redis Cluster and one
+script can change them together:
+
+| key `relay:{pNN}:` | type | holds |
+|---|---|---|
+| `deliveries` | hash | delivery id -> header and body (`relay.store.codec`) |
+| `later` | zset | delivery id -> when it is due, ms |
+| `ready` | zset, score 0 | `queue|lane|ms|id`: due, first in first out within a lane |
+| `turns` | zset, score 0 | `queue|virtual time|lane`: each lane with ready deliveries, next to serve first |
+| `clock` | hash | queue -> its virtual time |
+| `leased` | zset | delivery id -> when the lease expires, ms |
+| `held` | zset | delivery id -> held since, ms |
+| `age` | zset | delivery id -> accepted at, ms |
+| `expiry` | zset | delivery id -> when it expires, ms: only where the message has a time of its own |
+| `wake` | zset | queue with ready deliveries -> when to ring it next, ms |
+| `paused` | hash | `q:<queue>` or `t:<tenant>` -> since when and why it is held as a whole |
+| `aside` | zset, score 0 | `tenant|queue|lane`: lanes without a turn, as their tenant is held |
+| `events` | stream | the outbox: delivery id (message id for accepted) -> kind and fence |
+| `cursors` | hash | consumer of events -> id of the last one applied |
+| `seen` | string | when leases were last looked at, and until when none is reclaimed, ms |
+| `m:<id>` | hash | a message's record: `m` as accepted, `o` open deliveries, `k` claims on the content, `f<n>.<fence>` final outcomes, `a<n>.<slot>` deferrals |
+| `c:<id>`, `c:<id>:<k>` | string | content, whole or in chunks |
+| `i:<hash>` | string, TTL | idempotency key -> message id and fingerprint |
+| `g:<holder>` | string, TTL | the last grant of leases to a holder |
+| `roles:<consumer>` | string, TTL | who projects the events for a consumer |
+
+A *queue* is what waits for one domain through one egress pool: the domain itself for the default pool.
+A *lane* is the first letter of the class and the tenant.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+from relay.mail.envelope import Priority
+
+#: Slots of a Redis Cluster.
+_SLOTS = 16384
+
+#: The version of the records that writers write, and the number of partitions.
+SCHEMA = "relay:schema"
+
+
+def _crc16(data: bytes) -> int:
+    """CRC-16/XMODEM, which Redis Cluster maps keys to slots with."""
+    crc = 0
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1) ^ 0x1021 if crc & 0x8000 else crc << 1
+        crc &= 0xFFFF
+    return crc
+
+
+@cache
+def tag(partition: int, partitions: int) -> str:
+    """The hash tag of a partition, chosen so that `partitions` tags are spread evenly over the slots."""
+    tried = 0
+    while True:
+        candidate = f"p{partition:02d}" if tried == 0 else f"p{partition:02d}.{tried}"
+        if partitions == 1 or _crc16(candidate.encode()) * partitions // _SLOTS == partition:
+            return candidate
+        tried += 1
+
+
+class PartitionKeys:
+    """The names of one partition's keys."""
+
+    __slots__ = (
+        "age",
+        "aside",
+        "clock",
+        "cursors",
+        "deliveries",
+        "events",
+        "expiry",
+        "held",
+        "later",
+        "leased",
+        "paused",
+        "prefix",
+        "ready",
+        "seen",
+        "turns",
+        "wake",
+    )
+
+    def __init__(self, partition: int, partitions: int) -> None:
+        self.prefix = prefix = f"relay:{{{tag(partition, partitions)}}}:"
+        self.deliveries = prefix + "deliveries"
+        self.later = prefix + "later"
+        self.ready = prefix + "ready"
+        self.turns = prefix + "turns"
+        self.clock = prefix + "clock"
+        self.leased = prefix + "leased"
+        self.held = prefix + "held"
+        self.age = prefix + "age"
+        self.expiry = prefix + "expiry"
+        self.wake = prefix + "wake"
+        self.paused = prefix + "paused"
+        self.aside = prefix + "aside"
+        self.events = prefix + "events"
+        self.cursors = prefix + "cursors"
+        self.seen = prefix + "seen"
+
+    def record(self, message: str) -> str:
+        """The record of a message."""
+        return f"{self.prefix}m:{message}"
+
+    def content(self, message: str) -> str:
+        """The content of a message that is stored in one piece."""
+        return f"{self.prefix}c:{message}"
+
+    def contents(self, message: str, chunks: int) -> list[str]:
+        """All keys that hold a message's content: one, or one a chunk."""
+        if not chunks:
+            return [f"{self.prefix}c:{message}"]
+        return [f"{self.prefix}c:{message}:{k}" for k in range(chunks)]
+
+    def idempotency(self, digest: str) -> str:
+        """What an idempotency key stands for."""
+        return f"{self.prefix}i:{digest}"
+
+    def grant(self, holder: str) -> str:
+        """The last grant of leases to a holder."""
+        return f"{self.prefix}g:{holder}"
+
+    def role(self, consumer: str) -> str:
+        """Who projects the events for a consumer."""
+        return f"{self.prefix}roles:{consumer}"
+
+
+@cache
+def partition_keys(partition: int, partitions: int) -> PartitionKeys:
+    """The keys of one of `partitions` partitions."""
+    return PartitionKeys(partition, partitions)
+
+
+def lane(priority: Priority, tenant: str) -> str:
+    """The lane of a class and a tenant."""
+    return priority[0] + tenant
+
+
+def reference(partition: int, queue: str) -> str:
+    """A queue of a partition in one word, as wake-ups carry it."""
+    return f"{partition}/{queue}"
+
+
+def parse_reference(text: str) -> tuple[int, str]:
+    """The partition and queue that a reference names. Raises ValueError for anything else."""
+    partition, slash, queue = text.partition("/")
+    if not slash or not queue:
+        raise ValueError(f"not a queue reference: {text!r}")
+    return int(partition), queue

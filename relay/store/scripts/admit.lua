@@ -1,0 +1,86 @@
+#!lua
+-- Accept a message: idempotency, record, content and deliveries in one step. This is the acceptance.
+-- KEYS  1 deliveries 2 later 3 ready 4 turns 5 clock 6 age 7 expiry 8 wake 9 paused 10 aside 11 events
+--       12 m:<id>  13 i:<hash> (m:<id> where there is no idempotency key)  14.. c:<id>, or each of its chunks
+-- ARGV  1 id  2 fingerprint ('' without an idempotency key)  3 how long the key is kept, ms  4 deadline of a wake-up, ms
+--       5 record  6 content ('' when it lies in chunks)  7 chunks  8 deliveries in all  9 number of the first one here
+--       10 part: 'all', 'staged' (more parts follow: nothing is accepted yet) or 'last'
+--       then for each delivery: queue, lane, cost, flags, due ms (0: now), expires ms (0: by the settings), body
+-- Returns {'accepted', id, queues to ring ...}, {'staged', id}, {'repeated', id}, {'conflict', id} (the key stands for another
+--       message), or {'missing', id} (a chunk is gone: store the content again).
+-- Said twice: {'repeated', id}, and a mark is written so that WAIT counts it.
+-- A message of many deliveries comes in parts: those of the first parts are staged in `later`, where promote makes them ready
+-- once the last part was admitted, and drops them if it never is.
+-- USES clock
+-- USES delivery
+-- USES lanes
+local deliveries, later, age, expiry, events, record, idem = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[11], KEYS[12], KEYS[13]
+keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = KEYS[3], KEYS[4], KEYS[5], KEYS[8], KEYS[9], KEYS[10]
+local STAGED_MS, FIELDS, FIRST = 60000, 7, 11
+local id, fingerprint, chunks, total, part = ARGV[1], ARGV[2], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[10]
+if (#ARGV - FIRST + 1) % FIELDS ~= 0 or #KEYS ~= 13 + math.max(chunks, 1) then
+  return redis.error_reply('ARGUMENTS admit: keys or arguments are missing')
+end
+
+if redis.call('HEXISTS', record, 'o') == 1 then
+  redis.call('HSET', record, 'w', 1)
+  return {'repeated', id}
+end
+if fingerprint ~= '' then
+  local known = redis.call('GET', idem)
+  if known then
+    local other = string.sub(known, 1, 20)
+    if string.sub(known, 21) ~= fingerprint then return {'conflict', other} end
+    redis.call('SET', idem, known, 'KEEPTTL')
+    return {'repeated', other}
+  end
+end
+for k = 1, chunks do
+  if redis.call('EXISTS', KEYS[13 + k]) == 0 then return {'missing', id} end
+end
+
+local now = now_ms()
+local number = tonumber(ARGV[9])
+local first = number
+local wake = now + tonumber(ARGV[4])
+local answer = {part == 'staged' and 'staged' or 'accepted', id}
+local rung = {}
+for at = FIRST, #ARGV, FIELDS do
+  local delivery = id .. '.' .. number
+  local d = {state = READY, flags = tonumber(ARGV[at + 3]), attempts = 0, losses = 0, fence = 0, ms = tonumber(ARGV[at + 4]),
+    cost = tonumber(ARGV[at + 2]), chunks = chunks, holder = '', queue = ARGV[at], lane = ARGV[at + 1], body = ARGV[at + 6]}
+  if part == 'staged' then
+    d.state = STAGED
+    redis.call('ZADD', later, now + STAGED_MS, delivery)
+  elseif d.ms > now then
+    d.state = LATER
+    redis.call('ZADD', later, d.ms, delivery)
+  else
+    d.ms = now
+    make_ready(d, delivery)
+    if not rung[d.queue] and not queue_paused(d.queue) and wake_at(d.queue, wake) then
+      rung[d.queue] = true
+      answer[#answer + 1] = d.queue
+    end
+  end
+  redis.call('HSET', deliveries, delivery, pack(d))
+  redis.call('ZADD', age, now, delivery)
+  local own = tonumber(ARGV[at + 5])
+  if own > 0 then redis.call('ZADD', expiry, own, delivery) end
+  number = number + 1
+end
+if part == 'staged' then return answer end
+
+redis.call('HSET', record, 'm', ARGV[5], 'o', total)
+if chunks == 0 then
+  redis.call('SET', KEYS[14], ARGV[6])
+else
+  for k = 1, chunks do redis.call('PERSIST', KEYS[13 + k]) end
+end
+if fingerprint ~= '' then redis.call('SET', idem, id .. fingerprint, 'PX', ARGV[3]) end
+if part == 'last' then
+  -- The staged parts are due at once: promote takes them up from here.
+  for n = 0, first - 1 do redis.call('ZADD', later, 'XX', now, id .. '.' .. n) end
+end
+redis.call('XADD', events, '*', id, 'a')
+return answer

@@ -1,0 +1,5 @@
+-- Redis's clock is the only one that decides anything in the queue.
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end

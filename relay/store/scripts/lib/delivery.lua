@@ -1,0 +1,35 @@
+-- A delivery's value: a header that scripts read and write, then a body that only Python reads.
+-- relay/store/codec.py holds the same layout.
+local VERSION = 1
+local LATER, READY, LEASED, HELD, STAGED = 1, 2, 3, 4, 5
+local CANCEL, HOLD, ALONE, REPORT, DOUBT = 1, 2, 4, 8, 16
+local LAYOUT = '>BBBHBI4dHHBc0Bc0Bc0'
+
+local function read(value)
+  local d = {}
+  local version, at
+  version, d.state, d.flags, d.attempts, d.losses, d.fence, d.ms, d.cost, d.chunks,
+    d.holder, d.queue, d.lane, at = struct.unpack(LAYOUT, value)
+  if version > VERSION then
+    error({err = 'NEWER a delivery was written by a newer version of Relay: upgrade this process'})
+  end
+  d.body = string.sub(value, at)
+  return d
+end
+
+local function pack(d)
+  return struct.pack(LAYOUT, VERSION, d.state, d.flags, d.attempts, d.losses, d.fence, d.ms, d.cost, d.chunks,
+    #d.holder, d.holder, #d.queue, d.queue, #d.lane, d.lane) .. d.body
+end
+
+local function has(d, flag)
+  return math.floor(d.flags / flag) % 2 == 1
+end
+
+local function with(d, flag)
+  if not has(d, flag) then d.flags = d.flags + flag end
+end
+
+local function without(d, flag)
+  if has(d, flag) then d.flags = d.flags - flag end
+end

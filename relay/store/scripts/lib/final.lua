@@ -1,0 +1,37 @@
+-- The end of a delivery: its outcome goes into the record, its content when nothing else needs it.
+-- A record's `k` counts claims on the content: deliveries whose DSN is still to be written.
+local function drop_content(record, contents, retention_ms)
+  if tonumber(redis.call('HGET', record, 'o') or 0) > 0 then return end
+  if tonumber(redis.call('HGET', record, 'k') or 0) > 0 then return end
+  if #contents > 0 then redis.call('UNLINK', unpack(contents)) end
+  redis.call('PEXPIRE', record, retention_ms)
+end
+
+local function claim(record, id, fence)
+  if redis.call('HSETNX', record, 'k' .. string.sub(id, 22) .. '.' .. fence, 1) == 1 then
+    redis.call('HINCRBY', record, 'k', 1)
+  end
+end
+
+local function outcome_field(id, fence)
+  return 'f' .. string.sub(id, 22) .. '.' .. fence
+end
+
+-- places: the keys deliveries, age and expiry. The delivery has left later, ready, leased or held already.
+local function finish(places, id, record, contents, retention_ms)
+  redis.call('HDEL', places[1], id)
+  redis.call('ZREM', places[2], id)
+  redis.call('ZREM', places[3], id)
+  redis.call('HINCRBY', record, 'o', -1)
+  drop_content(record, contents, retention_ms)
+end
+
+-- Ends a delivery that no attempt ended. kind: 'x' expired, 'c' cancelled; its body says which recipients it was for.
+-- Returns the event to append.
+local function give_up(places, id, d, kind, now, record, contents, retention_ms, report)
+  local fence = d.fence + 1
+  redis.call('HSET', record, outcome_field(id, fence), kind .. string.format('%013.0f', now) .. pack(d))
+  if report then claim(record, id, fence) end
+  finish(places, id, record, contents, retention_ms)
+  return (report and string.upper(kind) or kind) .. fence
+end

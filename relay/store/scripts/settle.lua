@@ -1,0 +1,101 @@
+#!lua flags=allow-oom
+-- Record what attempts did: leased -> later, held or final; and tell it to the outbox.
+-- KEYS  1 deliveries 2 later 3 leased 4 held 5 age 6 expiry 7 events 8 seen
+--       then for each delivery: m:<id>, and each key of its content
+-- ARGV  1 holder  2 lease, ms  3 longest age of a delivery, ms  4 how long a closed record is kept, ms
+--       then for each delivery: id, fence, verb (final | later | hold), wait before the next attempt in ms, new body ('' as it was),
+--       slot ('': some recipient is final, else where the deferral is noted), attempt, event (upper case: a DSN is due), keys of content
+-- Returns for each delivery: 'settled', 'done' (this was recorded before), 'expired' or 'cancelled' (final instead of later),
+--       'held' (as asked for meanwhile), or 'lost' (another holds it or its outcome: nothing was changed).
+-- Said twice: 'done'.
+-- USES clock
+-- USES delivery
+-- USES seen
+-- USES final
+local deliveries, later, leased, held, events, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[7], KEYS[8]
+local places = {KEYS[1], KEYS[5], KEYS[6]}
+local FIELDS, FIRST = 9, 5
+local holder, lease_ms, longest, retention = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if #ARGV < FIRST or (#ARGV - FIRST + 1) % FIELDS ~= 0 or not retention then
+  return redis.error_reply('ARGUMENTS settle: arguments are missing')
+end
+local now = now_ms()
+look(seen, now, lease_ms)
+
+local function expires_at(id)
+  local own = redis.call('ZSCORE', KEYS[6], id)
+  if own then return tonumber(own) end
+  return tonumber(redis.call('ZSCORE', KEYS[5], id) or now) + longest
+end
+
+local told = {}
+local function tell(id, event)
+  told[#told + 1] = id
+  told[#told + 1] = event
+end
+
+local function settle(at, record, contents)
+  local id, fence, verb, event = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 7]
+  local value = redis.call('HGET', deliveries, id)
+  local d = value and read(value)
+  local marked = 'o' .. string.char(#holder) .. holder
+  if not d or d.state ~= LEASED or d.fence ~= fence or d.holder ~= holder then
+    local recorded = redis.call('HGET', record, outcome_field(id, fence))
+    if recorded and string.sub(recorded, 1, #marked) == marked then return 'done' end
+    if d and d.fence == fence and d.holder == holder and d.state ~= LEASED then return 'done' end
+    return 'lost'
+  end
+  local slot = ARGV[at + 5]
+  if slot == '' then
+    redis.call('HSET', record, outcome_field(id, fence), marked .. ARGV[at + 6])
+  elseif ARGV[at + 6] ~= '' then
+    redis.call('HSET', record, 'a' .. string.sub(id, 22) .. '.' .. slot, ARGV[at + 6])
+  end
+  local report = event == string.upper(event)
+  if report then claim(record, id, ARGV[at + 1]) end
+  redis.call('ZREM', leased, id)
+  if verb == 'final' then
+    finish(places, id, record, contents, retention)
+    tell(id, event .. ARGV[at + 1])
+    return 'settled'
+  end
+  if ARGV[at + 4] ~= '' then d.body = ARGV[at + 4] end
+  if verb == 'later' then d.attempts = math.min(d.attempts + 1, 65535) end
+  d.losses = 0
+  without(d, ALONE)
+  if report or slot == '' then tell(id, event .. ARGV[at + 1]) end
+  if has(d, CANCEL) then
+    tell(id, give_up(places, id, d, 'c', now, record, contents, retention, false))
+    return 'cancelled'
+  end
+  if verb == 'hold' or has(d, HOLD) then
+    without(d, HOLD)
+    d.state = HELD
+    redis.call('ZADD', held, now, id)
+    redis.call('HSET', deliveries, id, pack(d))
+    tell(id, 'h' .. ARGV[at + 1])
+    return verb == 'hold' and 'settled' or 'held'
+  end
+  local expires = expires_at(id)
+  if now >= expires then
+    tell(id, give_up(places, id, d, 'x', now, record, contents, retention, has(d, REPORT)))
+    return 'expired'
+  end
+  d.state = LATER
+  d.ms = math.min(now + tonumber(ARGV[at + 3]), expires)
+  redis.call('ZADD', later, d.ms, id)
+  redis.call('HSET', deliveries, id, pack(d))
+  if not (report or slot == '') then tell(id, event .. ARGV[at + 1]) end
+  return 'settled'
+end
+
+local answer = {}
+local key = 9
+for at = FIRST, #ARGV, FIELDS do
+  local record, contents = KEYS[key], {}
+  for k = 1, tonumber(ARGV[at + 8]) do contents[k] = KEYS[key + k] end
+  key = key + 1 + #contents
+  answer[#answer + 1] = settle(at, record, contents)
+end
+if #told > 0 then redis.call('XADD', events, '*', unpack(told)) end
+return answer
