@@ -172,7 +172,7 @@ def test_uvloop_carries_it_too(store_url: str) -> None:
         wire = await Wire.connect(Address.parse(store_url), timeout=5)
         try:
             calls = (wire.call("ECHO", b"x" * (1 << 20)), wire.call("NOSUCH"))
-            answers: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
+            answers = await asyncio.gather(*calls, return_exceptions=True)
             return answers[0], answers[1]
         finally:
             await wire.close()
