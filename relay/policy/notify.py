@@ -1,0 +1,32 @@
+"""Which fates of a recipient the sender is told about (RFC 3461 section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+#: What stands for a missing NOTIFY: the sender learns of failures, and is spared the rest.
+DEFAULT = ("FAILURE",)
+
+#: The NOTIFY keyword that asks for a report of a fate. A cancelled recipient was taken back by the
+#: sender, or by an operator, so nobody is told.
+_ASKED_BY = {
+    "bounced": "FAILURE",
+    "expired": "FAILURE",
+    "suppressed": "FAILURE",
+    "delivered": "SUCCESS",
+    "deferred": "DELAY",
+}
+
+
+def wanted(sender: str, notify: str, fate: str) -> bool:
+    """Whether the sender wants a DSN about a recipient with this NOTIFY that met this fate.
+
+    Never about a message from the null sender, for that may itself be a DSN and two servers could
+    go on for ever (RFC 5321 section 6.1).
+    """
+    keyword = _ASKED_BY.get(fate)
+    return bool(sender) and keyword is not None and keyword in _keywords(notify)
+
+
+def _keywords(notify: str) -> Container[str]:
+    return notify.upper().replace(" ", "").split(",") if notify else DEFAULT

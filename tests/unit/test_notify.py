@@ -1,0 +1,29 @@
+import pytest
+
+from relay.policy.notify import wanted
+
+
+@pytest.mark.parametrize(
+    ("notify", "told"),
+    [
+        pytest.param("", {"bounced", "expired", "suppressed"}, id="failures by default"),
+        pytest.param("NEVER", set(), id="never"),
+        pytest.param("FAILURE", {"bounced", "expired", "suppressed"}, id="failure"),
+        pytest.param("SUCCESS", {"delivered"}, id="success alone"),
+        pytest.param("success,Delay", {"delivered", "deferred"}, id="any case"),
+        pytest.param(
+            "SUCCESS,FAILURE,DELAY",
+            {"bounced", "expired", "suppressed", "delivered", "deferred"},
+            id="all",
+        ),
+    ],
+)
+def test_the_sender_is_told_what_notify_asks_for(notify: str, told: set[str]) -> None:
+    fates = ("bounced", "expired", "suppressed", "delivered", "deferred", "cancelled", "held")
+    assert {fate for fate in fates if wanted("a@s.example", notify, fate)} == told
+
+
+@pytest.mark.parametrize("notify", ["", "FAILURE", "SUCCESS,FAILURE,DELAY"])
+@pytest.mark.parametrize("fate", ["bounced", "expired", "delivered", "deferred"])
+def test_nobody_is_told_of_a_message_from_the_null_sender(notify: str, fate: str) -> None:
+    assert not wanted("", notify, fate)
