@@ -15,6 +15,7 @@ script can change them together:
 | `age` | zset | delivery id -> accepted at, ms |
 | `expiry` | zset | delivery id -> when it expires, ms: only where the message has a time of its own |
 | `wake` | zset | queue with ready deliveries -> when to ring it next, ms |
+| `reasons` | hash | parked queue -> until when, ms, and the site's last reply |
 | `paused` | hash | `q:<queue>` or `t:<tenant>` -> since when and why it is held as a whole |
 | `aside` | zset, score 0 | `tenant|queue|lane`: lanes without a turn, as their tenant is held |
 | `events` | stream | the outbox: delivery id (message id for accepted) -> kind and fence |
@@ -82,6 +83,7 @@ class PartitionKeys:
         "paused",
         "prefix",
         "ready",
+        "reasons",
         "seen",
         "turns",
         "wake",
@@ -99,6 +101,7 @@ class PartitionKeys:
         self.age = prefix + "age"
         self.expiry = prefix + "expiry"
         self.wake = prefix + "wake"
+        self.reasons = prefix + "reasons"
         self.paused = prefix + "paused"
         self.aside = prefix + "aside"
         self.events = prefix + "events"
