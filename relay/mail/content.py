@@ -1,0 +1,133 @@
+"""Content on the wire: its end found, its dots unstuffed and stuffed, its line ends judged.
+
+Only `<CR><LF>.<CR><LF>` ends content (RFC 5321 section 4.1.1.4). A bare CR or LF, or a NUL, makes
+the whole content unacceptable: another host may read an end of data, and so a second message, where
+it stands (SMTP smuggling). It is read to its real end all the same, then refused.
+"""
+
+from __future__ import annotations
+
+from relay.mail import replies
+from relay.mail.reply import Reply
+
+END = b"\r\n.\r\n"
+#: What ends content that itself ends with CRLF, or is empty.
+FINAL_DOT = b".\r\n"
+#: Octets of a chunk at most. The first chunk leaves room for the trace header.
+CHUNK = 256 * 1024
+TRACE_ROOM = 2048
+
+_BEGINNINGS_OF_END = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
+
+
+class ContentReader:
+    """Takes the octets that follow 354, split anyhow, and gives chunks without dot-stuffing.
+
+    What is kept is bounded by `limit`, in octets; beyond it content is counted and thrown away.
+    """
+
+    __slots__ = (
+        "_bare",
+        "_begun",
+        "_chunks",
+        "_held",
+        "_nul",
+        "_open",
+        "_overflown",
+        "_unwanted",
+        "limit",
+        "size",
+    )
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        #: Octets of content so far, stuffed dots not counted (RFC 1870 section 6.4).
+        self.size = 0
+        self._chunks: list[bytes] = []
+        self._open = bytearray()
+        # The CRLF of the DATA line counts as the first line end (RFC 5321 section 4.1.1.4).
+        self._held = b"\r\n"
+        self._begun = self._bare = self._nul = self._overflown = self._unwanted = False
+
+    @property
+    def kept(self) -> int:
+        """Octets of memory that the content takes."""
+        return 0 if self._unwanted else self.size
+
+    def feed(self, octets: bytes, start: int = 0) -> int:
+        """Take what begins at `start`; the offset behind the final dot's CRLF, -1 where it lacks.
+
+        An octet is held back as long as it may belong to the end, at most four of them.
+        """
+        held = self._held
+        window = held + (octets[start:] if start else octets)
+        end = window.find(END)
+        if end >= 0:
+            self._take(window[: end + 2])
+            return start + end + len(END) - len(held)
+        self._held = next(filter(window.endswith, _BEGINNINGS_OF_END), b"")
+        self._take(window[: len(window) - len(self._held)])
+        return -1
+
+    def drop(self) -> None:
+        """Keep nothing of this content: it will be refused with 452, so its memory is free now."""
+        self._overflown = self._unwanted = True
+        self._forget()
+
+    def refusal(self) -> Reply | None:
+        """What stands against the content, once it is whole."""
+        if self._bare:
+            return replies.BARE_LINE_END
+        if self._nul:
+            return replies.NUL
+        if self.size > self.limit:
+            return replies.TOO_LARGE
+        return replies.OUT_OF_MEMORY if self._overflown else None
+
+    def chunks(self) -> tuple[bytes, ...]:
+        """The content in chunks that can be stored one by one; none where there is no octet."""
+        if self._open:
+            self._chunks.append(bytes(self._open))
+            self._open = bytearray()
+        return tuple(self._chunks)
+
+    def _take(self, piece: bytes) -> None:
+        """Judge and keep a piece, at whose ends no CRLF and no stuffed dot is cut in two."""
+        line_ends = piece.count(b"\n")
+        if piece.count(b"\r") != line_ends or piece.count(b"\r\n") != line_ends:
+            self._bare = True
+        if b"\0" in piece:
+            self._nul = True
+        if b"\r\n." in piece:
+            piece = piece.replace(b"\r\n.", b"\r\n")
+        if not self._begun and piece:
+            self._begun, piece = True, piece[2:]
+        self.size += len(piece)
+        if self._bare or self._nul or self._overflown or self.size > self.limit:
+            self._unwanted = True
+            self._forget()
+        else:
+            self._keep(piece)
+
+    def _keep(self, piece: bytes) -> None:
+        self._open += piece
+        room = CHUNK if self._chunks else CHUNK - TRACE_ROOM
+        while len(self._open) > room:
+            self._chunks.append(bytes(memoryview(self._open)[:room]))
+            del self._open[:room]
+            room = CHUNK
+
+    def _forget(self) -> None:
+        self._chunks.clear()
+        self._open = bytearray()
+
+
+def stuff(chunk: bytes, *, at_line_start: bool) -> bytes:
+    """The chunk with a dot before each dot that begins a line (RFC 5321 section 4.5.2).
+
+    `at_line_start`: the chunk is the first, or the one before it ended with LF. Content must have
+    no bare CR or LF; a CRLF may be cut in two by the chunks.
+    """
+    if b"\n." in chunk:
+        chunk = chunk.replace(b"\n.", b"\n..")
+    return b"." + chunk if at_line_start and chunk.startswith(b".") else chunk

@@ -1,0 +1,51 @@
+"""The trace: the Received header that reception writes, and how many a message already has.
+
+RFC 5321 section 4.4, with the `with` keywords of RFC 3848.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from functools import lru_cache
+
+
+def with_keyword(*, extended: bool, secure: bool) -> str:
+    """SMTP after HELO, ESMTP after EHLO, ESMTPS inside TLS, to which only EHLO leads."""
+    if secure:
+        return "ESMTPS"
+    return "ESMTP" if extended else "SMTP"
+
+
+def received_from(name: str, client: str, hostname: str, keyword: str) -> bytes:
+    """The part that is the same for all messages of a session.
+
+    `name` is what the client called itself, as `relay.mail.command` let it pass; `client` is its
+    address, `""` where there is none.
+    """
+    literal = f"IPv6:{client}" if ":" in client else client
+    source = f"{name} ([{literal}])" if client else name
+    return f"Received: from {source}\r\n\tby {hostname} (Relay) with {keyword} id ".encode()
+
+
+def received(session: bytes, message: str, seconds: int) -> bytes:
+    """The whole header field, from `received_from`, the message's id and the Unix time."""
+    return b"%b%b;\r\n\t%b\r\n" % (session, message.encode(), date(seconds))
+
+
+@lru_cache(maxsize=2)
+def date(seconds: int) -> bytes:
+    """The time as RFC 5322 section 3.3 writes it."""
+    return format_datetime(datetime.fromtimestamp(seconds, UTC)).encode()
+
+
+def hops(content: bytes) -> int:
+    """How many Received header fields stand in the header section (RFC 5321 section 6.3).
+
+    `content` is the first chunk; what is beyond it is not counted.
+    """
+    if content.startswith(b"\r\n"):
+        return 0
+    end = content.find(b"\r\n\r\n")
+    head = (content if end < 0 else content[:end]).lower()
+    return head.count(b"\r\nreceived:") + head.startswith(b"received:")
