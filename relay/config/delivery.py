@@ -1,0 +1,138 @@
+"""Settings of delivery: routes, connections to other hosts, their limits, and retries."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from relay.config.values import Address, Duration, Group, Nameservers, Networks, Routes
+
+
+class TimeoutSettings(Group):
+    """How long each phase of a session may take (RFC 5321 section 4.5.3.2)."""
+
+    connect: Duration = Field(default=30.0, ge=0.1, le=3600, description="The TCP connection.")
+    greeting: Duration = Field(default=300.0, ge=0.1, le=3600, description="The first reply, 220.")
+    ehlo: Duration = Field(default=300.0, ge=0.1, le=3600, description="The reply to EHLO or HELO.")
+    starttls: Duration = Field(
+        default=120.0, ge=0.1, le=3600, description="STARTTLS and the handshake."
+    )
+    mail: Duration = Field(default=300.0, ge=0.1, le=3600, description="The reply to MAIL.")
+    rcpt: Duration = Field(default=300.0, ge=0.1, le=3600, description="The reply to a RCPT.")
+    data: Duration = Field(default=120.0, ge=0.1, le=3600, description="The reply to DATA, 354.")
+    block: Duration = Field(
+        default=180.0, ge=0.1, le=3600, description="Writing one piece of content."
+    )
+    final: Duration = Field(
+        default=600.0, ge=0.1, le=3600, description="The reply to the final dot."
+    )
+    quit: Duration = Field(default=5.0, ge=0.1, le=3600, description="The reply to QUIT.")
+    dns: Duration = Field(
+        default=10.0, ge=0.1, le=300, description="All tries of one DNS question."
+    )
+
+
+class ConcurrencySettings(Group):
+    """Connections at once to one site, from the whole fleet together."""
+
+    limit: int = Field(default=20, ge=1, le=10_000, description="The most, however well it goes.")
+    initial: int = Field(default=2, ge=1, le=10_000, description="Where the window begins.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.initial > self.limit:
+            raise ValueError("initial must not be above limit: lower initial or raise limit")
+        return self
+
+
+class SessionSettings(Group):
+    """Open connections that are kept for the next message."""
+
+    idle: Duration = Field(
+        default=5.0,
+        ge=0,
+        le=300,
+        description="How long an idle session is kept; 0 closes it at once.",
+    )
+    idle_count: int = Field(
+        default=500, ge=0, le=60_000, description="Idle sessions kept by a process at most."
+    )
+    messages: int = Field(
+        default=1000, ge=1, description="Messages over one session before a new one is made."
+    )
+    age: Duration = Field(
+        default=300.0, ge=1, description="Age at which a session is not used again."
+    )
+
+
+class DeliverySettings(Group):
+    """How messages leave."""
+
+    ehlo_name: str = Field(default="", description="Name given in EHLO; empty: this machine's.")
+    port: int = Field(default=25, ge=1, le=65535, description="Port of the hosts found by MX.")
+    nameservers: Nameservers = Field(
+        default=(),
+        description="DNS servers to ask, each an address with or without a port; empty: those "
+        "of the system (/etc/resolv.conf).",
+    )
+    routes: Routes = Field(
+        default={},
+        description="Where to deliver instead of asking for MX: domain = host:port, `*` for "
+        "every other domain (a smart host). Subdomains are not included.",
+    )
+    private_targets: Networks = Field(
+        default=(),
+        description="Loopback, private and own networks that may be connected to. All others "
+        "of them are refused, checked on the very address of the connection.",
+    )
+    source_address: Address = Field(
+        default="", description="Local address to connect from; empty: the system chooses."
+    )
+    tls: Literal["opportunistic", "none", "required"] = Field(
+        default="opportunistic",
+        description="opportunistic: STARTTLS where offered, any certificate, in the clear where "
+        "it fails. required: never in the clear. none: never TLS.",
+    )
+    hosts: int = Field(
+        default=5, ge=1, le=100, description="Hosts of a site that one attempt tries."
+    )
+    addresses: int = Field(
+        default=10,
+        ge=1,
+        le=100,
+        description="Addresses, of all its hosts together, one attempt tries.",
+    )
+    attempts: int = Field(
+        default=2000, ge=1, le=100_000, description="Attempts at once in one worker process."
+    )
+    timeouts: TimeoutSettings = TimeoutSettings()
+    concurrency: ConcurrencySettings = ConcurrencySettings()
+    sessions: SessionSettings = SessionSettings()
+
+
+class RetrySettings(Group):
+    """When a deferred delivery is attempted again, and when it is given up."""
+
+    first: Duration = Field(
+        default=60.0, ge=1, le=86400, description="Wait after the first attempt."
+    )
+    factor: float = Field(
+        default=2.0, ge=1, le=10, description="Each wait is the one before times this."
+    )
+    longest: Duration = Field(default=14400.0, ge=1, le=432000, description="No wait is longer.")
+    max_age: Duration = Field(
+        default=432000.0,
+        ge=60,
+        le=2592000,
+        description="Age at which what is not delivered expires: the sender is told with 4.4.7.",
+    )
+    jitter: float = Field(
+        default=0.1, ge=0, le=1, description="Share of a wait that is added by chance, at most."
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.first > self.longest:
+            raise ValueError("first must not be above longest: lower first or raise longest")
+        return self

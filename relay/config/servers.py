@@ -1,0 +1,91 @@
+"""Settings of the two servers behind Relay: the store, which is the record, and Celery's broker."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from relay.config.values import Duration, Group, ServerUrl, Size
+
+
+class StoreSettings(Group):
+    """The queue of record: a Redis or Valkey server with an append-only file."""
+
+    url: ServerUrl = Field(
+        default="redis://127.0.0.1:6379/0",
+        description="Where the store is: redis://, rediss:// or unix:///path. Within reach of a "
+        "running `relay up` that one's store is taken where nothing else names one.",
+    )
+    durability: Literal["fsync", "replicated", "relaxed"] = Field(
+        default="fsync",
+        description="What must have happened before a message is accepted. fsync: it is on the "
+        "store's disk. replicated: also on `store.replicas` replicas. relaxed: written, not yet "
+        "synced (a crash of the machine loses the last second).",
+    )
+    replicas: int = Field(
+        default=1,
+        ge=1,
+        le=5,
+        description="Replicas that must confirm a message (durability replicated).",
+    )
+    partitions: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Parts the queue is split into: 1 on one server or Sentinel, more on a "
+        "cluster. Fixed when the store is first used, and refused if it differs then.",
+    )
+    timeout: Duration = Field(
+        default=60.0,
+        ge=1,
+        le=600,
+        description="How long one call to the store is repeated before it counts as unavailable.",
+    )
+    maxmemory: Size = Field(
+        default=0,
+        ge=0,
+        description="Memory `relay up` gives its store; 0 stands for half of the machine's.",
+    )
+    memory_high: float = Field(
+        default=0.8,
+        gt=0,
+        lt=1,
+        description="Share of the store's maxmemory above which no more messages are accepted "
+        "(452): what finishes messages still has room to run.",
+    )
+    disk_low: float = Field(
+        default=0.1,
+        ge=0,
+        lt=1,
+        description="Share of the disk of the append-only file that must be free for messages "
+        "to be accepted (452 otherwise).",
+    )
+
+
+class BrokerSettings(Group):
+    """Celery's broker: wake-ups only, nothing in it needs to last."""
+
+    url: ServerUrl = Field(
+        default="redis://127.0.0.1:6379/1",
+        description="Where the broker is: redis://, rediss:// or unix:///path. A server of its "
+        "own without a disk is best; another logical database of the store's server will do.",
+    )
+
+
+class LeaseSettings(Group):
+    """The time-limited right of one worker to one attempt."""
+
+    seconds: Duration = Field(
+        default=30.0,
+        ge=1,
+        le=30,
+        description="Life of a lease; workers renew it while an attempt runs. The deliveries of "
+        "a dead worker are attempted again within twice this time.",
+    )
+    deadline: Duration = Field(
+        default=10.0,
+        ge=1,
+        le=300,
+        description="How long a wake-up may go unanswered before its queue is rung again.",
+    )
