@@ -5,7 +5,8 @@
     ├── SubmissionRefused      nothing was accepted: give the reply to the client
     │   └── IdempotencyConflict    the key already stands for another message
     ├── StoreUnavailable       the call may or may not have been applied: say it again with
-    │                          the same tokens, or answer 451 / 503
+    │   │                      the same tokens, or answer 451 / 503
+    │   └── StoreFull          refused at maxmemory, nothing was applied: 452 / 503
     ├── NoSuchMessage          no record with that id, or its time in the store is over
     └── IllegalTransition      a bug: a delivery was moved along an edge that does not exist
 
@@ -45,6 +46,10 @@ class IdempotencyConflict(SubmissionRefused):
 
 class StoreUnavailable(RelayError):
     """The store gave no answer in time; what was asked may or may not have been applied."""
+
+
+class StoreFull(StoreUnavailable):
+    """The store is at its maxmemory and refused the call; nothing was applied."""
 
 
 class NoSuchMessage(RelayError):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
 #: What a key or an argument may be; a number is sent as its decimal text.
-Text = str | bytes | int | float
+Text = str | bytes | int
 
 _USES = re.compile(r"^-- USES (\w+)$", re.MULTILINE)
 _HOME = files("relay.store") / "scripts"

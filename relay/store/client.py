@@ -1,0 +1,286 @@
+"""The store's client: calls that are repeated, with the same tokens, until they are answered.
+
+It keeps one connection, and makes it again when it is lost. A script may be repeated, as each gives
+the same answer when it is said twice; so a call that met a lost connection, or a server that does
+not serve just now, is said again until its patience ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from msgspec import Struct
+
+from relay.errors import StoreFull, StoreUnavailable
+from relay.store.address import Address
+from relay.store.script import Script, Text, is_unknown
+from relay.store.wire import ConnectionLost, ReplyError, Wire
+
+#: Error replies of a server that ran nothing and may serve soon.
+_NOT_NOW = frozenset(
+    (
+        "LOADING",
+        "READONLY",
+        "TRYAGAIN",
+        "MASTERDOWN",
+        "CLUSTERDOWN",
+        "NOREPLICAS",
+        "BUSY",
+        "MISCONF",
+    )
+)
+#: How long to wait before a call is said again, and before a connection is tried again, seconds.
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 1.0
+
+
+class ClientOptions(Struct, frozen=True, kw_only=True):
+    """How a client behaves; times in seconds."""
+
+    #: How long a call is repeated before it ends as StoreUnavailable.
+    patience: float = 60.0
+    #: How long an answer may take before the connection counts as lost.
+    timeout: float = 15.0
+    #: How many calls may be without an answer, and how many octets they may hold.
+    most_calls: int = 10_000
+    most_octets: int = 64 << 20
+
+
+def _unheard(name: str, seconds: float, repeats: int) -> None:
+    """Nobody listens to how long calls take."""
+
+
+class _Call:
+    """One call until its answer: what to say, and how often it was said."""
+
+    __slots__ = (
+        "command",
+        "deadline",
+        "future",
+        "name",
+        "pause",
+        "repeatable",
+        "repeats",
+        "script",
+        "started",
+    )
+
+    def __init__(
+        self, future: asyncio.Future[Any], name: str, command: Sequence[Text], started: float
+    ) -> None:
+        self.future = future
+        self.name = name
+        self.command = command
+        self.started = started
+        self.deadline = 0.0
+        self.script: Script | None = None
+        self.repeatable = True
+        self.repeats = 0
+        self.pause: asyncio.TimerHandle | None = None
+
+    def octets(self) -> int:
+        """About how much memory it holds."""
+        return sum(len(part) if isinstance(part, (str, bytes)) else 8 for part in self.command)
+
+
+class StoreClient:
+    """Calls to one store. Made on the loop that uses it; `start` before, `close` after.
+
+    `on_answer(name, seconds, repeats)` hears of every answer: a script's name or a command's first
+    word, the time from the call to the answer, and how often it was said again.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        options: ClientOptions | None = None,
+        on_answer: Callable[[str, float, int], None] = _unheard,
+    ) -> None:
+        self._address = address
+        self._options = options or ClientOptions()
+        self._on_answer = on_answer
+        self._loop = asyncio.get_running_loop()
+        self._wire: Wire | None = None
+        self._connected_at = 0.0
+        self._connecting: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._parked: dict[_Call, int] = {}
+        self._parked_octets = 0
+        self._closed = False
+        self._last_error = "no connection yet"
+
+    async def start(self) -> None:
+        """Connect. Raises StoreUnavailable or ReplyError at once where that fails."""
+        self._wire = await self._connect()
+
+    async def close(self) -> None:
+        """Wait for what was said already; what was not ends as StoreUnavailable."""
+        self._closed = True
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        for call in list(self._parked):
+            self._fail(call, StoreUnavailable("the store's client was closed"))
+        if self._wire is not None:
+            await self._wire.close()
+        if self._leaving is not None:
+            await self._leaving
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._wire is not None and not self._wire.closed
+
+    @property
+    def waiting(self) -> int:
+        """How many calls have no answer yet."""
+        return len(self._parked) + (self._wire.in_flight if self._wire is not None else 0)
+
+    def call(
+        self,
+        what: Script,
+        keys: Sequence[Text],
+        args: Sequence[Text] = (),
+        patience: float | None = None,
+    ) -> asyncio.Future[Any]:
+        """Run a script until there is an answer.
+
+        The future fails with StoreUnavailable when `patience` seconds have passed or too much is
+        waiting, with StoreFull, or with ReplyError where the script itself refused (a bug).
+        """
+        call = self._new(what.name, what.command(keys, args), patience)
+        call.script = what
+        self._say(call)
+        return call.future
+
+    def read(self, *command: Text) -> asyncio.Future[Any]:
+        """A command that may be said twice, such as one that only reads; repeated like a script."""
+        call = self._new(str(command[0]), command, None)
+        self._say(call)
+        return call.future
+
+    def command(self, *command: Text) -> asyncio.Future[Any]:
+        """A command that must not be said twice: a connection lost meanwhile ends it."""
+        call = self._new(str(command[0]), command, None)
+        call.repeatable = False
+        self._say(call)
+        return call.future
+
+    def _new(self, name: str, command: Sequence[Text], patience: float | None) -> _Call:
+        now = self._loop.time()
+        call = _Call(self._loop.create_future(), name, command, now)
+        call.deadline = now + (self._options.patience if patience is None else patience)
+        return call
+
+    def _say(self, call: _Call) -> None:
+        wire = self._wire
+        if wire is None or wire.closed:
+            self._park(call)
+        else:
+            wire.send(partial(self._answered, call, wire), *call.command)
+
+    def _answered(self, call: _Call, wire: Wire, answer: Any) -> None:
+        if call.future.done():
+            return
+        if isinstance(answer, Exception):
+            self._refused(call, wire, answer)
+            return
+        call.future.set_result(answer)
+        self._on_answer(call.name, self._loop.time() - call.started, call.repeats)
+
+    def _refused(self, call: _Call, wire: Wire, error: Exception) -> None:
+        """Say it again where that may help and harms nothing; otherwise give the error on."""
+        if isinstance(error, ConnectionLost):
+            self._last_error = str(error)
+            if not call.repeatable:
+                self._fail(call, error)
+            else:
+                call.repeats += 1
+                self._park(call)
+        elif not isinstance(error, ReplyError):
+            self._fail(call, error)
+        elif call.script is not None and is_unknown(error):
+            call.command = call.script.whole(call.command)
+            self._say(call)
+        elif error.word in _NOT_NOW:
+            self._not_now(call, wire, error)
+        else:
+            self._fail(call, StoreFull(str(error)) if error.word == "OOM" else error)
+
+    def _not_now(self, call: _Call, wire: Wire, error: ReplyError) -> None:
+        self._last_error = str(error)
+        if error.word == "READONLY" and wire is self._wire:
+            # A replica answers: the primary is behind the same address, if it is anywhere.
+            self._wire = None
+            self._leaving = self._loop.create_task(wire.close())
+        pause = min(_FIRST_PAUSE * 2 ** min(call.repeats, 10), _LONGEST_PAUSE)
+        call.repeats += 1
+        if self._loop.time() + pause >= call.deadline:
+            self._fail(call, StoreUnavailable(self._last_error))
+        else:
+            call.pause = self._loop.call_later(pause, self._say, call)
+
+    def _park(self, call: _Call) -> None:
+        """Keep a call until there is a connection, or its patience ends."""
+        octets = call.octets()
+        full = self._parked_octets + octets > self._options.most_octets
+        if self._closed or full or len(self._parked) >= self._options.most_calls:
+            self._fail(call, StoreUnavailable(f"too much waits for the store: {self._last_error}"))
+            return
+        left = call.deadline - self._loop.time()
+        if left <= 0:
+            self._fail(call, StoreUnavailable(self._last_error))
+            return
+        self._parked[call] = octets
+        self._parked_octets += octets
+        call.pause = self._loop.call_later(left, self._give_up, call)
+        if self._connecting is None:
+            self._connecting = self._loop.create_task(self._reconnect())
+
+    def _unpark(self, call: _Call) -> None:
+        if call.pause is not None:
+            call.pause.cancel()
+            call.pause = None
+        self._parked_octets -= self._parked.pop(call, 0)
+
+    def _give_up(self, call: _Call) -> None:
+        self._fail(call, StoreUnavailable(self._last_error))
+
+    def _fail(self, call: _Call, error: Exception) -> None:
+        self._unpark(call)
+        if not call.future.done():
+            call.future.set_exception(error)
+
+    async def _connect(self) -> Wire:
+        options = self._options
+        self._connected_at = self._loop.time()
+        return await Wire.connect(
+            self._address,
+            timeout=options.timeout,
+            most_calls=options.most_calls,
+            most_octets=options.most_octets,
+        )
+
+    async def _reconnect(self) -> None:
+        """Connect, however often it takes, then say all that is parked."""
+        pause = _FIRST_PAUSE
+        # A connection that broke as soon as it was made would otherwise be made again at once.
+        broke_soon = self._loop.time() - self._connected_at < _LONGEST_PAUSE
+        while self._parked:
+            if broke_soon:
+                await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - not secret
+                pause = min(pause * 2, _LONGEST_PAUSE)
+            try:
+                self._wire = await self._connect()
+                break
+            except (StoreUnavailable, ReplyError) as error:
+                self._last_error = str(error)
+                broke_soon = True
+        self._connecting = None
+        for call in list(self._parked):
+            self._unpark(call)
+            self._say(call)
