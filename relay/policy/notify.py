@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
+
+from relay.mail.envelope import Recipient
 
 #: What stands for a missing NOTIFY: the sender learns of failures, and is spared the rest.
 DEFAULT = ("FAILURE",)
@@ -30,3 +32,8 @@ def wanted(sender: str, notify: str, fate: str) -> bool:
 
 def _keywords(notify: str) -> Container[str]:
     return notify.upper().replace(" ", "").split(",") if notify else DEFAULT
+
+
+def asks_for_failures(sender: str, recipients: Iterable[Recipient]) -> bool:
+    """Whether the sender is to hear of a failure of any of them."""
+    return any(wanted(sender, recipient.notify, "bounced") for recipient in recipients)

@@ -34,6 +34,16 @@ def expiry(schedule: RetrySchedule, *, accepted_ms: int, expires_ms: int = 0) ->
     return expires_ms or accepted_ms + schedule.max_age_ms
 
 
+def wait(schedule: RetrySchedule, *, attempts: int, jitter: float) -> int:
+    """How long to wait before the next attempt, in milliseconds, `attempts` having been made.
+
+    `jitter`, from 0 to 1, is drawn by the caller.
+    """
+    steps = min(max(attempts - 1, 0), _MOST_STEPS)
+    plain = min(schedule.first_ms * schedule.factor**steps, schedule.longest_ms)
+    return round(plain * (1 + schedule.spread * jitter))
+
+
 def next_attempt(
     schedule: RetrySchedule,
     *,
@@ -51,6 +61,4 @@ def next_attempt(
     expires = expiry(schedule, accepted_ms=accepted_ms, expires_ms=expires_ms)
     if now_ms >= expires:
         return None
-    steps = min(max(attempts - 1, 0), _MOST_STEPS)
-    wait = min(schedule.first_ms * schedule.factor**steps, schedule.longest_ms)
-    return min(now_ms + round(wait * (1 + schedule.spread * jitter)), expires)
+    return min(now_ms + wait(schedule, attempts=attempts, jitter=jitter), expires)

@@ -90,7 +90,17 @@ def decode_stored(value: bytes) -> Stored:
         at = end
     holder, queue, lane = texts
     return Stored(
-        Place(place), Flag(flags), attempts, losses, fence, int(ms), chunks, holder, queue, lane, value[at:]
+        Place(place),
+        Flag(flags),
+        attempts,
+        losses,
+        fence,
+        int(ms),
+        chunks,
+        holder,
+        queue,
+        lane,
+        value[at:],
     )
 
 

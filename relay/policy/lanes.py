@@ -1,0 +1,14 @@
+"""What a delivery costs its lane: the price of a turn in start-time fair queueing."""
+
+from __future__ import annotations
+
+from relay.mail.envelope import Priority
+
+#: Virtual time that a delivery of weight 1 takes. Normal mail gets eight turns for one of low.
+_PRICE = {Priority.HIGH: 125, Priority.NORMAL: 1000, Priority.LOW: 8000}
+MOST_WEIGHT = 100
+
+
+def cost(priority: Priority, weight: int) -> int:
+    """The virtual time a delivery adds to its lane: less for a higher class or weight (1 to 100)."""
+    return max(1, _PRICE[priority] // max(1, min(weight, MOST_WEIGHT)))

@@ -1,0 +1,151 @@
+"""The acceptance of messages in the store: one script for most, parts and chunks for large ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from relay.store.client import StoreClient
+from relay.store.keys import PartitionKeys, partition_keys
+from relay.store.script import Text, script
+
+ADMIT = script("admit")
+
+#: Content above this many octets is stored, read and sent in chunks of at most as many.
+CHUNK = 256 * 1024
+#: Deliveries in one call of the script at most.
+MOST_DELIVERIES = 50
+
+
+class AdmissionOptions(Struct, frozen=True):
+    """How messages are admitted. Times in milliseconds."""
+
+    #: How long an idempotency key stands for its message.
+    idempotency_ms: int = 24 * 3600 * 1000
+    #: When the pump rings a queue whose wake-up was lost.
+    deadline_ms: int = 10_000
+    #: How long chunks wait for the message that they belong to.
+    chunk_ms: int = 3600 * 1000
+
+
+class NewDelivery(Struct, frozen=True):
+    """A delivery as it is admitted; `due_ms` and `expires_ms` are Unix times, 0 for at once and by the settings."""
+
+    queue: str
+    lane: str
+    cost: int
+    flags: int
+    due_ms: int
+    expires_ms: int
+    body: bytes
+
+
+class NewMessage(Struct, frozen=True):
+    """A message as it is admitted. `digest` and `fingerprint` are `""` without an idempotency key."""
+
+    partition: int
+    id: str
+    digest: str
+    fingerprint: str
+    record: bytes
+    #: In one piece, or in chunks.
+    content: tuple[bytes, ...]
+    deliveries: Sequence[NewDelivery]
+
+
+class Admission:
+    """Says `admit` for messages of all partitions."""
+
+    def __init__(self, client: StoreClient, partitions: int, options: AdmissionOptions) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._options = options
+
+    def is_small(self, message: NewMessage) -> bool:
+        """Whether one call is enough, so that `admit` does."""
+        return len(message.content) == 1 and len(message.deliveries) <= MOST_DELIVERIES
+
+    def admit(self, message: NewMessage) -> asyncio.Future[list[bytes]]:
+        """Admit a small message; the answer is the script's (scripts/admit.lua)."""
+        return self._say(message, message.deliveries, first=0, part="all")
+
+    async def admit_large(self, message: NewMessage) -> list[bytes]:
+        """Admit a message in chunks and in parts; the answer is that of the last part."""
+        if len(message.content) > 1:
+            await self._store_chunks(message)
+        *early, last = _parts(message.deliveries)
+        first = 0
+        for part in early:
+            answer = await self._say(message, part, first=first, part="staged")
+            if answer[0] != b"staged":
+                return answer
+            first += len(part)
+        return await self._say(message, last, first=first, part="last" if early else "all")
+
+    async def _store_chunks(self, message: NewMessage) -> None:
+        keys = partition_keys(message.partition, self._partitions)
+        names = keys.contents(message.id, len(message.content))
+        for name, chunk in zip(names, message.content, strict=True):
+            await self._client.read("SET", name, chunk, "PX", self._options.chunk_ms)
+
+    def _say(
+        self, message: NewMessage, deliveries: Sequence[NewDelivery], *, first: int, part: str
+    ) -> asyncio.Future[list[bytes]]:
+        keys = partition_keys(message.partition, self._partitions)
+        chunks = len(message.content) if len(message.content) > 1 else 0
+        args: list[Text] = [
+            message.id,
+            message.fingerprint,
+            self._options.idempotency_ms,
+            self._options.deadline_ms,
+            message.record,
+            b"" if chunks or part == "staged" else message.content[0],
+            chunks,
+            len(message.deliveries),
+            first,
+            part,
+        ]
+        for new in deliveries:
+            args += (
+                new.queue,
+                new.lane,
+                new.cost,
+                new.flags,
+                new.due_ms,
+                new.expires_ms,
+                new.body,
+            )
+        return self._client.call(ADMIT, _admit_keys(keys, message, chunks), args)
+
+
+def _admit_keys(keys: PartitionKeys, message: NewMessage, chunks: int) -> list[Text]:
+    record = keys.record(message.id)
+    return [
+        keys.deliveries,
+        keys.later,
+        keys.ready,
+        keys.turns,
+        keys.clock,
+        keys.age,
+        keys.expiry,
+        keys.wake,
+        keys.paused,
+        keys.aside,
+        keys.events,
+        record,
+        keys.idempotency(message.digest) if message.digest else record,
+        *keys.contents(message.id, chunks),
+    ]
+
+
+def _parts(deliveries: Sequence[NewDelivery]) -> list[Sequence[NewDelivery]]:
+    step = MOST_DELIVERIES
+    return [deliveries[at : at + step] for at in range(0, len(deliveries), step)]
+
+
+def queues_to_ring(answer: list[Any]) -> list[str]:
+    """The queues that an admit's answer asks to ring."""
+    return [queue.decode() for queue in answer[2:]]

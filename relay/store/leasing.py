@@ -1,0 +1,220 @@
+"""Leases on deliveries: taking them, renewing them, and giving them back with an outcome or without."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+
+from relay.mail.delivery import Delivery
+from relay.store.client import StoreClient
+from relay.store.codec import Flag, decode_stored
+from relay.store.keys import PartitionKeys, partition_keys
+from relay.store.script import Text, script
+
+LEASE, SETTLE, RELEASE, PARK = script("lease"), script("settle"), script("release"), script("park")
+
+#: Deliveries in one call at most, and octets of attempts and bodies in one settle.
+MOST_DELIVERIES = 50
+MOST_OCTETS = 1 << 20
+#: Deferrals of a delivery whose attempts a record keeps; older ones are overwritten.
+KEPT_DEFERRALS = 8
+
+
+class LeaseOptions(Struct, frozen=True):
+    """Times in milliseconds."""
+
+    lease_ms: int = 30_000
+    #: When the pump rings a queue again that nobody drains.
+    deadline_ms: int = 10_000
+    #: How old a delivery may get.
+    longest_ms: int = 5 * 24 * 3600 * 1000
+
+
+class Lease(Struct, frozen=True):
+    """The right to one attempt of a delivery, for a time; the fence tells it from later ones."""
+
+    partition: int
+    id: str
+    fence: int
+    flags: Flag
+    #: Deferrals so far.
+    attempts: int
+    queue: str
+    delivery: Delivery
+
+    @property
+    def message(self) -> str:
+        """The id of the delivery's message."""
+        return self.id[:20]
+
+
+class Grant(Struct, frozen=True):
+    """What a lease call gave for one queue."""
+
+    queue: str
+    #: More is ready than was granted.
+    more: bool
+    leases: tuple[Lease, ...]
+
+
+class Settlement(Struct, frozen=True):
+    """What is to be recorded of one attempt; see scripts/settle.lua for the fields."""
+
+    lease: Lease
+    #: "final", "later" or "hold".
+    verb: str
+    wait_ms: int
+    #: The delivery with the recipients that remain, b"" where none became final.
+    body: bytes
+    #: Some recipient is final, so the attempt is kept as long as the record.
+    final: bool
+    attempt: bytes
+    #: The event for the outbox: d, b, f ..., upper case where a DSN is due.
+    event: str
+
+
+class Leasing:
+    """The leases of one holder, a worker process, in all partitions."""
+
+    def __init__(
+        self, client: StoreClient, partitions: int, holder: str, options: LeaseOptions
+    ) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._holder = holder
+        self._options = options
+        self._seq = 0
+        #: How long a closed record is kept, in ms; falls as the store fills (policy.retention).
+        self.retention_ms = 24 * 3600 * 1000
+
+    async def lease(
+        self, partition: int, wants: Sequence[tuple[str, int]], most: int = MOST_DELIVERIES
+    ) -> list[Grant]:
+        """Lease up to `most` deliveries of the queues, each with how many are wanted of it.
+
+        One call at a time and partition, since a repeat is known by its number.
+        """
+        keys = partition_keys(partition, self._partitions)
+        self._seq += 1
+        args: list[Text] = [
+            self._holder,
+            self._seq,
+            self._options.lease_ms,
+            self._options.deadline_ms,
+            most,
+        ]
+        for queue, count in wants:
+            args += (queue, count)
+        answer = await self._client.call(LEASE, _lease_keys(keys, self._holder), args)
+        return [
+            _grant(partition, queue, entry)
+            for (queue, _), entry in zip(wants, answer[1:], strict=True)
+        ]
+
+    def settle(self, partition: int, batch: Sequence[Settlement]) -> asyncio.Future[list[bytes]]:
+        """Record a batch of attempts of one partition; a word for each (scripts/settle.lua)."""
+        keys = partition_keys(partition, self._partitions)
+        names: list[Text] = [
+            keys.deliveries,
+            keys.later,
+            keys.leased,
+            keys.held,
+            keys.age,
+            keys.expiry,
+            keys.events,
+            keys.seen,
+        ]
+        args: list[Text] = [
+            self._holder,
+            self._options.lease_ms,
+            self._options.longest_ms,
+            self.retention_ms,
+        ]
+        for item in batch:
+            lease = item.lease
+            contents = keys.contents(lease.message, lease.delivery.chunks)
+            names.append(keys.record(lease.message))
+            names += contents
+            args += (
+                lease.id,
+                lease.fence,
+                item.verb,
+                item.wait_ms,
+                item.body,
+                "" if item.final else lease.fence % KEPT_DEFERRALS,
+                item.attempt,
+                item.event,
+                len(contents),
+            )
+        return self._client.call(SETTLE, names, args)
+
+    def release(
+        self, partition: int, leases: Sequence[Lease], wait_ms: int = 0
+    ) -> asyncio.Future[list[bytes]]:
+        """Give leases back without an attempt; their queues are rung in `wait_ms`."""
+        keys = partition_keys(partition, self._partitions)
+        args: list[Text] = [self._holder, wait_ms]
+        for lease in leases:
+            args += (lease.id, lease.fence)
+        return self._client.call(RELEASE, _release_keys(keys), args)
+
+    def park(
+        self, partition: int, queues: Sequence[str], wait_ms: int, reason: str
+    ) -> asyncio.Future[Any]:
+        """Ring the queues in `wait_ms` and not before; `reason` is what `relay queue` shows."""
+        keys = partition_keys(partition, self._partitions)
+        args: list[Text] = []
+        for queue in queues:
+            args += (queue, wait_ms, reason)
+        return self._client.call(PARK, [keys.wake, keys.reasons], args)
+
+
+def _grant(partition: int, queue: str, entry: list[Any]) -> Grant:
+    leases = []
+    for at in range(1, len(entry), 2):
+        stored = decode_stored(entry[at + 1])
+        leases.append(
+            Lease(
+                partition,
+                entry[at].decode(),
+                stored.fence,
+                stored.flags,
+                stored.attempts,
+                queue,
+                stored.delivery,
+            )
+        )
+    return Grant(queue, bool(entry[0]), tuple(leases))
+
+
+def _lease_keys(keys: PartitionKeys, holder: str) -> list[Text]:
+    return [
+        keys.deliveries,
+        keys.ready,
+        keys.turns,
+        keys.clock,
+        keys.leased,
+        keys.wake,
+        keys.paused,
+        keys.aside,
+        keys.seen,
+        keys.grant(holder),
+        keys.reasons,
+    ]
+
+
+def _release_keys(keys: PartitionKeys) -> list[Text]:
+    return [
+        keys.deliveries,
+        keys.ready,
+        keys.turns,
+        keys.clock,
+        keys.leased,
+        keys.held,
+        keys.wake,
+        keys.paused,
+        keys.aside,
+    ]

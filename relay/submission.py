@@ -1,0 +1,242 @@
+"""Accepting a message: grouped into deliveries, admitted in the store, its queues rung.
+
+The one way in for every kind of producer, DSNs included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from msgspec import Struct
+
+from relay.errors import IdempotencyConflict, StoreFull, StoreUnavailable, SubmissionRefused
+from relay.mail.delivery import MOST_RECIPIENTS, Delivery, Record
+from relay.mail.envelope import Envelope, Priority, Recipient
+from relay.mail.ids import CHANCE_BITS, message_id, partition_of
+from relay.mail.reply import Reply
+from relay.policy.lanes import cost
+from relay.policy.notify import asks_for_failures
+from relay.store.admission import CHUNK, Admission, NewDelivery, NewMessage
+from relay.store.codec import VERSION, Flag, encode_delivery, encode_record
+from relay.store.keys import lane, reference
+
+FULL = Reply(452, "4.3.1", "The queue is full, try again later")
+_CONFLICT = Reply(554, "5.5.4", "This idempotency key was used for another message")
+#: How often content is stored again when its chunks were gone before the message was admitted.
+_MOST_TRIES = 3
+
+
+class Submission(Struct, frozen=True, kw_only=True):
+    """A message and what is asked for it. `id` comes from `Submitter.new_id`."""
+
+    id: str
+    envelope: Envelope
+    #: Lines that end in CRLF, not dot-stuffed, with the trace header in front.
+    content: tuple[bytes, ...]
+    tenant: str = ""
+    priority: Priority = Priority.NORMAL
+    #: The share of the lane's turn that its messages get, 1 to 100.
+    weight: int = 1
+    idempotency_key: str = ""
+    #: What tells two messages apart under one key; "" for the envelope and content themselves.
+    fingerprint: str = ""
+    #: Unix times in milliseconds: not attempted before, and expired after; 0 for now and by the settings.
+    send_at_ms: int = 0
+    expires_at_ms: int = 0
+    origin: str = "smtp"
+    #: The client's address.
+    client: str = ""
+    tags: tuple[str, ...] = ()
+
+
+class Accepted(Struct, frozen=True):
+    """The message is durable under `id`; `repeated` where it was before."""
+
+    id: str
+    repeated: bool
+
+
+class Submitter:
+    """Takes messages in. `ring` gets the queues that need a worker, as references."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        partitions: int,
+        ring: Callable[[Sequence[str]], None],
+        full: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._admission = admission
+        self._partitions = partitions
+        self._ring = ring
+        self._full = full
+
+    def new_id(self, tenant: str = "", idempotency_key: str = "") -> str:
+        """An id for a message; with an idempotency key, in the partition that the key belongs to."""
+        chance = secrets.randbits(CHANCE_BITS)
+        if self._partitions == 1:
+            partition = 0
+        elif idempotency_key:
+            partition = int(_digest(tenant, idempotency_key)[:8], 16) % self._partitions
+        else:
+            partition = chance % self._partitions
+        return message_id(ms=time.time_ns() // 1_000_000, partition=partition, chance=chance)
+
+    def submit(self, submission: Submission) -> asyncio.Future[Accepted]:
+        """Accept a message: it is durable when the future resolves.
+
+        The future fails with SubmissionRefused (IdempotencyConflict among them) or StoreUnavailable;
+        after the latter the message may still be accepted.
+        """
+        loop = asyncio.get_running_loop()
+        accepted: asyncio.Future[Accepted] = loop.create_future()
+        if self._full():
+            accepted.set_exception(SubmissionRefused(FULL))
+            return accepted
+        message = _prepare(submission)
+        if self._admission.is_small(message):
+            asked = self._admission.admit(message)
+            asked.add_done_callback(partial(self._admitted, accepted, message.partition))
+            return accepted
+        return loop.create_task(self._submit_large(message))
+
+    def _admitted(
+        self, accepted: asyncio.Future[Accepted], partition: int, asked: asyncio.Future[list[bytes]]
+    ) -> None:
+        if accepted.cancelled():
+            return
+        try:
+            accepted.set_result(self._read(asked.result(), partition))
+        except StoreFull:
+            accepted.set_exception(SubmissionRefused(FULL))
+        except Exception as error:  # noqa: BLE001 - every failure is the submitter's to hear
+            accepted.set_exception(error)
+
+    async def _submit_large(self, message: NewMessage) -> Accepted:
+        try:
+            for _ in range(_MOST_TRIES):
+                answer = await self._admission.admit_large(message)
+                if answer[0] != b"missing":
+                    return self._read(answer, message.partition)
+        except StoreFull:
+            raise SubmissionRefused(FULL) from None
+        raise StoreUnavailable(
+            "the store lost the content's chunks before the message was admitted"
+        )
+
+    def _read(self, answer: list[bytes], partition: int) -> Accepted:
+        word, id_ = answer[0], answer[1].decode()
+        if word == b"conflict":
+            raise IdempotencyConflict(_CONFLICT)
+        if len(answer) > 2:
+            self._ring([reference(partition, queue.decode()) for queue in answer[2:]])
+        return Accepted(id_, word == b"repeated")
+
+
+def _digest(tenant: str, idempotency_key: str) -> str:
+    return hashlib.sha256(f"{tenant}\0{idempotency_key}".encode()).hexdigest()[:32]
+
+
+def _fingerprint(submission: Submission) -> str:
+    if submission.fingerprint:
+        return hashlib.sha256(submission.fingerprint.encode()).hexdigest()[:32]
+    digest = hashlib.sha256(repr(submission.envelope).encode())
+    for piece in submission.content:
+        digest.update(piece)
+    return digest.hexdigest()[:32]
+
+
+def _prepare(submission: Submission) -> NewMessage:
+    """The message as the store takes it: record, content, and a delivery for each domain."""
+    envelope = submission.envelope
+    content, size = _pieces(submission.content)
+    chunks = len(content) if len(content) > 1 else 0
+    accepted_ms = time.time_ns() // 1_000_000
+    groups = _by_domain(envelope.recipients)
+    lane_ = lane(submission.priority, submission.tenant)
+    price = cost(submission.priority, submission.weight)
+    deliveries = [
+        NewDelivery(
+            domain,
+            lane_,
+            price,
+            int(Flag.REPORT if asks_for_failures(envelope.sender, recipients) else 0),
+            submission.send_at_ms,
+            submission.expires_at_ms,
+            encode_delivery(
+                Delivery(
+                    VERSION,
+                    accepted_ms,
+                    submission.expires_at_ms,
+                    size,
+                    envelope.sender,
+                    recipients,
+                    envelope.eight_bit,
+                    envelope.smtputf8,
+                    envelope.ret,
+                    envelope.envid,
+                    chunks,
+                )
+            ),
+        )
+        for domain, recipients in groups
+    ]
+    record = Record(
+        VERSION,
+        accepted_ms,
+        envelope.sender,
+        size,
+        len(deliveries),
+        submission.tenant,
+        submission.priority.value,
+        submission.origin,
+        submission.client,
+        submission.expires_at_ms,
+        envelope.eight_bit,
+        envelope.smtputf8,
+        envelope.ret,
+        envelope.envid,
+        submission.tags,
+    )
+    key = submission.idempotency_key
+    return NewMessage(
+        partition_of(submission.id),
+        submission.id,
+        _digest(submission.tenant, key) if key else "",
+        _fingerprint(submission) if key else "",
+        encode_record(record),
+        content,
+        deliveries,
+    )
+
+
+def _pieces(content: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], int]:
+    """The content in one piece, or in chunks where it is large; and its size in octets."""
+    if len(content) == 1 and len(content[0]) <= CHUNK:
+        return content, len(content[0])
+    whole = b"".join(content)
+    if len(whole) <= CHUNK:
+        return (whole,), len(whole)
+    view = memoryview(whole)
+    return tuple(bytes(view[at : at + CHUNK]) for at in range(0, len(whole), CHUNK)), len(whole)
+
+
+def _by_domain(
+    recipients: tuple[Recipient, ...],
+) -> list[tuple[str, tuple[Recipient, ...]]]:
+    """A group for each domain, at most MOST_RECIPIENTS in each."""
+    if len(recipients) == 1:
+        return [(recipients[0].domain, recipients)]
+    by_domain: dict[str, list[Recipient]] = {}
+    for recipient in recipients:
+        by_domain.setdefault(recipient.domain, []).append(recipient)
+    return [
+        (domain, tuple(group[at : at + MOST_RECIPIENTS]))
+        for domain, group in by_domain.items()
+        for at in range(0, len(group), MOST_RECIPIENTS)
+    ]
