@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from relay.mail import replies
+from relay.mail import answers
 from relay.mail.address import BadAddress, Path, parse_path
 from relay.mail.reply import Reply
 
@@ -100,7 +100,7 @@ def parse_command(line: bytes) -> Command:
     if parse is None:
         return _other(line)
     if len(line) > LONGEST_PLAIN_LINE - 2 and verb not in _LONG:
-        return Refused(replies.LINE_TOO_LONG)
+        return Refused(answers.LINE_TOO_LONG)
     return parse(line)
 
 
@@ -123,14 +123,14 @@ def _mail_with(sender: str, parameters: dict[bytes, bytes]) -> Command:
     for name, value in parameters.items():
         if name == b"SIZE":
             if not _SIZE.fullmatch(value):
-                return Refused(replies.BAD_SYNTAX)
+                return Refused(answers.BAD_SYNTAX)
             size = int(value)
         elif name == b"BODY":
             if value.upper() not in (b"7BIT", b"8BITMIME"):
-                return Refused(replies.BAD_SYNTAX)
+                return Refused(answers.BAD_SYNTAX)
             eight_bit = value.upper() == b"8BITMIME"
         else:
-            return Refused(replies.NO_SUCH_PARAMETER)
+            return Refused(answers.NO_SUCH_PARAMETER)
     return Mail(sender, size, eight_bit)
 
 
@@ -144,7 +144,7 @@ def _rcpt(line: bytes) -> Command:
         return Rcpt(path.address)
     parameters = _parameters(line, path.end)
     return Refused(
-        parameters if isinstance(parameters, Reply) else replies.NO_SUCH_PARAMETER,
+        parameters if isinstance(parameters, Reply) else answers.NO_SUCH_PARAMETER,
     )
 
 
@@ -167,10 +167,10 @@ def _parameters(line: bytes, start: int) -> dict[bytes, bytes] | Reply:
     while start < end:
         found = _PARAMETER.match(line, start, end)
         if found is None:
-            return replies.BAD_SYNTAX
+            return answers.BAD_SYNTAX
         name = found[1].upper()
         if name in parameters:
-            return replies.REPEATED
+            return answers.REPEATED
         parameters[name] = found[2] or b""
         start = found.end()
     return parameters
@@ -178,12 +178,12 @@ def _parameters(line: bytes, start: int) -> dict[bytes, bytes] | Reply:
 
 def _ehlo(line: bytes) -> Command:
     found = _NAME.fullmatch(line, 4)
-    return Ehlo(found[1].decode()) if found else Refused(replies.BAD_SYNTAX)
+    return Ehlo(found[1].decode()) if found else Refused(answers.BAD_SYNTAX)
 
 
 def _helo(line: bytes) -> Command:
     found = _NAME.fullmatch(line, 4)
-    return Helo(found[1].decode()) if found else Refused(replies.BAD_SYNTAX)
+    return Helo(found[1].decode()) if found else Refused(answers.BAD_SYNTAX)
 
 
 def _alone(command: Command) -> Callable[[bytes], Command]:
@@ -192,7 +192,7 @@ def _alone(command: Command) -> Callable[[bytes], Command]:
     def parse(line: bytes) -> Command:
         if len(line) == 4 or not line[4:].strip(b" "):
             return command
-        return _other(line) if line[4:5] != b" " else Refused(replies.BAD_SYNTAX)
+        return _other(line) if line[4:5] != b" " else Refused(answers.BAD_SYNTAX)
 
     return parse
 
@@ -203,24 +203,24 @@ def _with_text(command: Command) -> Callable[[bytes], Command]:
     def parse(line: bytes) -> Command:
         if line[4:5] not in (b"", b" "):
             return _other(line)
-        return Refused(replies.BAD_SYNTAX) if _CONTROL.search(line) else command
+        return Refused(answers.BAD_SYNTAX) if _CONTROL.search(line) else command
 
     return parse
 
 
 def _vrfy(line: bytes) -> Command:
-    return _with_text(Vrfy())(line) if line[4:].strip(b" ") else Refused(replies.BAD_SYNTAX)
+    return _with_text(Vrfy())(line) if line[4:].strip(b" ") else Refused(answers.BAD_SYNTAX)
 
 
 def _other(line: bytes) -> Command:
     """What does not begin with a verb of four letters that is served."""
     word = line.partition(b" ")[0].upper()
     if word == b"STARTTLS":
-        return StartTls() if len(line) == 8 else Refused(replies.BAD_SYNTAX)
+        return StartTls() if len(line) == 8 else Refused(answers.BAD_SYNTAX)
     if word in _KNOWN:
-        return Refused(replies.NOT_IMPLEMENTED)
+        return Refused(answers.NOT_IMPLEMENTED)
     # A browser made to speak to this port must not get a second line in (cross-protocol attack).
-    return Refused(replies.NOT_SMTP, fatal=True) if word in _HTTP else Refused(replies.UNKNOWN)
+    return Refused(answers.NOT_SMTP, fatal=True) if word in _HTTP else Refused(answers.UNKNOWN)
 
 
 _PARSERS: dict[bytes, Callable[[bytes], Command]] = {

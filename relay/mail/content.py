@@ -7,7 +7,7 @@ it stands (SMTP smuggling). It is read to its real end all the same, then refuse
 
 from __future__ import annotations
 
-from relay.mail import replies
+from relay.mail import answers
 from relay.mail.reply import Reply
 
 END = b"\r\n.\r\n"
@@ -77,12 +77,12 @@ class ContentReader:
     def refusal(self) -> Reply | None:
         """What stands against the content, once it is whole."""
         if self._bare:
-            return replies.BARE_LINE_END
+            return answers.BARE_LINE_END
         if self._nul:
-            return replies.NUL
+            return answers.NUL
         if self.size > self.limit:
-            return replies.TOO_LARGE
-        return replies.OUT_OF_MEMORY if self._overflown else None
+            return answers.TOO_LARGE
+        return answers.OUT_OF_MEMORY if self._overflown else None
 
     def chunks(self) -> tuple[bytes, ...]:
         """The content in chunks that can be stored one by one; none where there is no octet."""
