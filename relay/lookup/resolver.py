@@ -147,6 +147,11 @@ class Resolver:
             return NoSuchDomain(expires)
         return NoAddress(expires)
 
+    @property
+    def all_families(self) -> bool:
+        """Addresses of every family are asked for, so a host without any has none."""
+        return len(self._types) == len(_FAMILIES)
+
     async def close(self) -> None:
         """Give up what is being asked; whoever still waits for it is cancelled."""
         asking = list(self._asking.values())

@@ -1,0 +1,194 @@
+"""Where a domain's deliveries go: its site and the addresses to try, by the route table or the DNS.
+
+Addresses are looked up at once and not during an attempt: an attempt holds a place on its egress
+path and leased deliveries, and must not hold them while it waits for the DNS. A session connects
+to the very address that was checked here, never to a name, so a name that is made to lead elsewhere
+a moment later changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from ipaddress import ip_address
+
+from msgspec import Struct
+
+from relay.delivery.reachable import RankedTargets, Reachable
+from relay.delivery.unroutable import RouteFailure, bad_literal, looping, unreachable, unroutable
+from relay.lookup.answers import Hosts
+from relay.lookup.cache import Cache
+from relay.lookup.resolver import Resolver
+from relay.smtp.options import Target
+from relay.policy.endpoint import Endpoint
+from relay.policy.hosts import candidates, in_order, without_own
+from relay.policy.names import normal
+from relay.policy.routes import RouteTable
+from relay.policy.site import site_name, site_of_smart_host
+from relay.policy.targets import networks, refusal
+
+#: How long what the settings alone decide is kept, in seconds: they do not change.
+_FIXED = 3600.0
+
+
+class RouteOptions(Struct, frozen=True):
+    """How domains are routed."""
+
+    #: Domain or `*` -> smart host: host:port or [address]:port. A domain's own entry wins.
+    routes: Mapping[str, str] = {}
+    #: The port of hosts found by MX, and of smart hosts without one.
+    port: int = 25
+    #: Addresses that are tried at most, of all hosts of a domain together.
+    most_addresses: int = 5
+    #: Networks that may be connected to although they are private, loopback or our own.
+    allowed: tuple[str, ...] = ()
+    #: Names by which we are an MX host; these hosts, and what is no better, are left out.
+    own_names: frozenset[str] = frozenset()
+    #: Addresses of this machine, which are not connected to.
+    own_addresses: frozenset[str] = frozenset()
+    #: Whether mail to user@[192.0.2.1] is delivered.
+    address_literals: bool = False
+    #: Routes that are kept at most.
+    cache_size: int = 100_000
+
+
+class Route(Struct, frozen=True):
+    """A domain's site and what to connect to, in the order to try.
+
+    `hosts` has all targets by host, with the host's preference, for `order`.
+    """
+
+    site: str
+    candidates: tuple[Target, ...]
+    source: str = ""
+    hosts: tuple[RankedTargets, ...] = ()
+
+    def order(self, chance: Callable[[], float] = random.random) -> tuple[Target, ...]:
+        """The candidates with hosts of equal preference in a new random order, for one attempt."""
+        if len(self.hosts) < 2:
+            return self.candidates
+        ranked = sorted(self.hosts, key=lambda host: (host[0], chance()))
+        return candidates([targets for _, targets in ranked], len(self.candidates))
+
+
+class _Kept(Struct, frozen=True):
+    """A route or its lack, with the time until which it holds."""
+
+    found: Route | RouteFailure
+    expires: float
+
+
+class Router:
+    """Finds routes and keeps them as long as the DNS says. Made and used on one event loop."""
+
+    def __init__(
+        self,
+        resolver: Resolver,
+        options: RouteOptions | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._resolver = resolver
+        self._options = options or RouteOptions()
+        self._clock = clock
+        self._chance = chance
+        self._table = RouteTable(self._options.routes, self._options.port)
+        self._allowed = networks(self._options.allowed)
+        self._own_names = frozenset(normal(name) for name in self._options.own_names)
+        self._own = frozenset(ip_address(address) for address in self._options.own_addresses)
+        self._kept: Cache[str, _Kept] = Cache(self._options.cache_size)
+        self._finding: dict[str, asyncio.Task[Route | RouteFailure]] = {}
+
+    def cached(self, domain: str) -> Route | RouteFailure | None:
+        """What is known of the domain's route now; None where `route` has to find it."""
+        kept = self._kept.get(domain, self._clock())
+        return None if kept is None else kept.found
+
+    async def route(self, domain: str) -> Route | RouteFailure:
+        """The route of a domain (an A-label in lower case), found once however many wait for it."""
+        known = self.cached(domain)
+        if known is not None:
+            return known
+        task = self._finding.get(domain)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._find(domain))
+            self._finding[domain] = task
+        # Shielded: one who gives up waiting does not take the route from the others.
+        return await asyncio.shield(task)
+
+    def refusal(self, address: str) -> str:
+        """Why the address of a host that the DNS named may not be connected to; "" if it may."""
+        return refusal(address, allowed=self._allowed, own=self._own)
+
+    async def close(self) -> None:
+        """Give up routes that are being found; whoever still waits for one is cancelled."""
+        finding = list(self._finding.values())
+        for task in finding:
+            task.cancel()
+        await asyncio.gather(*finding, return_exceptions=True)
+        self._finding.clear()
+
+    async def _find(self, domain: str) -> Route | RouteFailure:
+        try:
+            kept = await self._decide(domain)
+            self._kept.put(domain, kept)
+            return kept.found
+        finally:
+            self._finding.pop(domain, None)
+
+    async def _decide(self, domain: str) -> _Kept:
+        smart_host = self._table.find(domain)
+        if smart_host is not None:
+            return await self._to_smart_host(domain, smart_host)
+        if domain.startswith("["):
+            return _Kept(self._to_literal(domain), self._clock() + _FIXED)
+        found = await self._resolver.mail_hosts(domain)
+        if not isinstance(found, Hosts):
+            failure = unroutable(domain, found, all_families=self._resolver.all_families)
+            return _Kept(failure, found.expires)
+        hosts = in_order(without_own(found.mx, self._own_names), self._chance)
+        if not hosts:
+            return _Kept(looping(domain), found.expires)
+        site = site_name(name for _, name in found.mx)
+        return await self._to_hosts(domain, site, hosts, self._options.port, found.expires)
+
+    async def _to_smart_host(self, domain: str, smart_host: Endpoint) -> _Kept:
+        """What the settings name as an address they also allow; a name leads where the DNS says."""
+        site, expires = site_of_smart_host(smart_host), self._clock() + _FIXED
+        if smart_host.is_address:
+            target = Target(smart_host.host, smart_host.host, smart_host.port)
+            return _Kept(Route(site, (target,)), expires)
+        return await self._to_hosts(domain, site, [(0, smart_host.host)], smart_host.port, expires)
+
+    async def _to_hosts(
+        self,
+        domain: str,
+        site: str,
+        hosts: Sequence[tuple[int, str]],
+        port: int,
+        expires: float,
+    ) -> _Kept:
+        most = self._options.most_addresses
+        reachable = Reachable(self._resolver, self.refusal, port, expires)
+        await reachable.gather(hosts, most)
+        if not reachable.hosts:
+            return _Kept(reachable.failure(domain), reachable.expires)
+        ranked = tuple(reachable.hosts)
+        order = candidates([targets for _, targets in ranked], most)
+        return _Kept(Route(site, order, hosts=ranked), reachable.expires)
+
+    def _to_literal(self, domain: str) -> Route | RouteFailure:
+        """For [192.0.2.1] or [IPv6:2001:db8::1] (RFC 5321 section 4.1.3)."""
+        if not self._options.address_literals or not domain.endswith("]"):
+            return bad_literal(domain)
+        try:
+            address = str(ip_address(domain[1:-1].lower().removeprefix("ipv6:")))
+        except ValueError:
+            return bad_literal(domain)
+        why = self.refusal(address)
+        if why:
+            return unreachable(domain, refused=[f"{address}, which is {why}"])
+        return Route(f"[{address}]", (Target(domain, address, self._options.port),))
