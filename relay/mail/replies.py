@@ -1,49 +1,128 @@
-"""The replies that reception gives, each once: the codes of RFC 5321 section 4.2 and RFC 3463."""
+"""The reply parser of a client: octets in, replies out, however cut (RFC 5321 section 4.2)."""
 
 from __future__ import annotations
 
-from relay.mail.reply import Reply
+from functools import lru_cache
 
-BYE = Reply(221, "2.0.0", "Bye")
-OK = Reply(250, "2.0.0", "Ok")
-SENDER_OK = Reply(250, "2.1.0", "Ok")
-RECIPIENT_OK = Reply(250, "2.1.5", "Ok")
-WILL_TRY = Reply(252, "2.5.2", "Cannot verify, but will take mail for it")
-HELP = Reply(214, "2.0.0", "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT STARTTLS")
-START_TLS = Reply(220, "2.0.0", "Ready to start TLS")
-START_CONTENT = Reply(354, "", "End data with <CR><LF>.<CR><LF>")
+from relay.mail.reply import Reply, reply_of
 
-SHUTTING_DOWN = Reply(421, "4.3.2", "Service is shutting down")
-TOO_MANY_CONNECTIONS = Reply(421, "4.3.2", "Too many connections, try again later")
-TOO_MANY_FROM_ADDRESS = Reply(421, "4.7.0", "Too many connections from your address")
-TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors")
-TOO_MANY_COMMANDS = Reply(421, "4.7.0", "Too many commands without a message")
-TOO_MANY_MESSAGES = Reply(421, "4.7.0", "Enough messages in this session, connect again")
-IDLE = Reply(421, "4.4.2", "Timeout: nothing came")
-TOO_SLOW = Reply(421, "4.4.2", "Timeout: the content came too slowly")
+#: Octets of one line, its end included. RFC 5321 section 4.5.3.1.5 allows 512.
+MOST_LINE = 2_048
+#: Lines of one reply, so that no server can talk for ever.
+MOST_LINES = 100
+#: Octets of one reply.
+MOST_OCTETS = 65_536
+#: Characters of a reply's text that are kept: it goes into records, DSNs and logs.
+MOST_TEXT = 2_048
 
-STORE_UNAVAILABLE = Reply(451, "4.3.0", "Cannot queue the message now, try again later")
-OUT_OF_MEMORY = Reply(452, "4.3.1", "Too much on its way in, try again later")
-TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients")
 
-UNKNOWN = Reply(500, "5.5.2", "Command not recognised")
-LINE_TOO_LONG = Reply(500, "5.5.2", "Line too long")
-BAD_SYNTAX = Reply(501, "5.5.4", "Syntax error in parameters")
-REPEATED = Reply(501, "5.5.4", "Parameter given twice")
-NOT_IMPLEMENTED = Reply(502, "5.5.1", "Command not implemented")
-NO_TLS = Reply(502, "5.5.1", "STARTTLS is not offered")
-GREET_FIRST = Reply(503, "5.5.1", "Send EHLO or HELO first")
-SENDER_FIRST = Reply(503, "5.5.1", "Send MAIL first")
-IN_TRANSACTION = Reply(503, "5.5.1", "A mail transaction is in progress")
+def readable(text: str) -> str:
+    """`text` fit for a log line or a DSN: on one line, and `?` for what cannot be printed."""
+    text = " ".join(text.split("\n"))[:MOST_TEXT].strip()
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "?" for char in text)
 
-TOO_LARGE = Reply(552, "5.3.4", "Message exceeds the size limit")
-NOT_HERE = Reply(550, "5.1.2", "No mail to address literals")
-BARE_LINE_END = Reply(550, "5.6.11", "Bare CR or LF in the content (RFC 5321 section 2.3.8)")
-NUL = Reply(550, "5.6.0", "NUL in the content (RFC 5321 section 4.5.2)")
-NO_RECIPIENTS = Reply(554, "5.5.1", "No valid recipients")
-OUT_OF_STEP = Reply(554, "5.5.0", "Protocol out of step: content came before 354")
-NOT_SMTP = Reply(554, "5.5.0", "This is SMTP")
-BARE_LF = Reply(554, "5.5.2", "Bare LF: lines end with CR LF")
-LOOP = Reply(554, "5.4.6", "Too many hops: a mail loop")
-NO_RELAYING = Reply(554, "5.7.1", "Relaying denied")
-NO_SUCH_PARAMETER = Reply(555, "5.5.4", "Parameter not recognised")
+
+def _code(line: bytes) -> int:
+    """The reply code that opens the line, -1 where the line is no reply."""
+    if line[:3].isdigit() and line[3:4] in (b" ", b"-", b"\r", b""):
+        return int(line[:3])
+    return -1
+
+
+def _text(line: bytes) -> str:
+    return readable(line[4:].rstrip().decode("utf-8", "replace"))
+
+
+# Nearly all replies of a busy session are the same few lines: parsing them once makes the hot path.
+@lru_cache(maxsize=256)
+def _single(line: bytes) -> Reply | None:
+    code = _code(line)
+    return None if code < 0 else reply_of(code, _text(line))
+
+
+def _joined(code: int, texts: list[str]) -> Reply:
+    """One reply from its lines; servers like to repeat the enhanced status code on each."""
+    first = reply_of(code, texts[0])
+    rest = [text.removeprefix(first.enhanced).strip() for text in texts[1:]]
+    text = " ".join(part for part in (first.text, *rest) if part)
+    return Reply(code, first.enhanced, text[:MOST_TEXT])
+
+
+class ReplyParser:
+    """Replies from a stream of octets.
+
+    `fault` says what was wrong once something was: the replies can no longer be paired with
+    commands, so the parser gives none any more and the connection must go.
+    """
+
+    __slots__ = ("_code", "_octets", "_rest", "_texts", "fault")
+
+    def __init__(self) -> None:
+        self.fault = ""
+        self._rest = b""
+        self._texts: list[str] = []
+        self._code = 0
+        self._octets = 0
+
+    @property
+    def partial(self) -> bool:
+        """A reply has begun and is not complete, or nothing can be trusted any more."""
+        return bool(self._rest or self._texts or self.fault)
+
+    def feed(self, data: bytes) -> list[Reply]:
+        """The replies that `data` completes. A line may end in a bare LF, as some servers do."""
+        if self.fault:
+            return []
+        if self._rest:
+            data = self._rest + data
+        lines = data.split(b"\n")
+        self._rest = lines.pop()
+        replies = []
+        for line in lines:
+            reply = self._line(line)
+            if reply is not None:
+                replies.append(reply)
+            elif self.fault:
+                return replies
+        if len(self._rest) >= MOST_LINE:
+            self._fail("a reply line is too long")
+        return replies
+
+    def _line(self, line: bytes) -> Reply | None:
+        if len(line) >= MOST_LINE:
+            self._fail("a reply line is too long")
+            return None
+        if self._texts or line[3:4] == b"-":
+            return self._continued(line)
+        reply = _single(line)
+        if reply is None:
+            self._malformed(line)
+        return reply
+
+    def _continued(self, line: bytes) -> Reply | None:
+        code = _code(line)
+        if code < 0 or (self._texts and code != self._code):
+            self._malformed(line)
+            return None
+        self._code = code
+        self._texts.append(_text(line))
+        self._octets += len(line) + 1
+        if len(self._texts) > MOST_LINES or self._octets > MOST_OCTETS:
+            self._fail("a reply is too long")
+            return None
+        if line[3:4] == b"-":
+            return None
+        reply = _joined(code, self._texts)
+        self._texts = []
+        self._octets = 0
+        return reply
+
+    def _malformed(self, line: bytes) -> None:
+        self._fail(f"not an SMTP reply: {readable(line[:80].decode('utf-8', 'replace'))}")
+
+    def _fail(self, fault: str) -> None:
+        self.fault = fault
+        self._rest = b""
+        self._texts = []

@@ -1,0 +1,216 @@
+"""From an address to a session: connect, greeting, EHLO, STARTTLS (RFC 5321 section 3.1, RFC 3207).
+
+aiosmtplib does the talking up to here; then the session takes its connection over. Its timeouts
+and its own opportunistic mode are not used: that mode verifies certificates and never goes on in
+the clear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar, cast
+
+from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
+
+from relay.mail.outcome import Failure
+from relay.smtp import failures
+from relay.smtp.features import Features, features_of
+from relay.smtp.options import ConnectOptions, Target, TlsMode
+from relay.smtp.session import Session
+from relay.smtp.tls import context_of, server_name
+
+T = TypeVar("T")
+
+_OPTIONAL = (TlsMode.NONE, TlsMode.OPPORTUNISTIC)
+
+
+async def connect(target: Target, options: ConnectOptions) -> Session | Failure:
+    """A session with the host, ready to start, or why there is none.
+
+    All that the network does becomes a Failure of scope HOST. `phase` is connect (451 4.4.4 for an
+    address that is not permitted, else 421 4.4.1), greeting, ehlo or starttls; or local, where this
+    machine could not even try. Cancelled, it closes the connection.
+    """
+    session = await _attempt(target, options, secure=options.tls is not TlsMode.NONE)
+    if (
+        isinstance(session, Failure)
+        and session.phase == "starttls"
+        and options.tls is TlsMode.OPPORTUNISTIC
+    ):
+        return await _attempt(target, options, secure=False)
+    return session
+
+
+async def _attempt(target: Target, options: ConnectOptions, *, secure: bool) -> Session | Failure:
+    client = SMTP(local_hostname=options.hello, timeout=None, start_tls=False)
+    sock = _socket(target, options)
+    if isinstance(sock, Failure):
+        return sock
+    session: Session | Failure | None = None
+    try:
+        session = await _reach(sock, target, options)
+        if session is None:
+            session = await _converse(client, sock, target, options, secure=secure)
+        return session
+    finally:
+        if not isinstance(session, Session):
+            _drop(client, sock)
+
+
+def _socket(target: Target, options: ConnectOptions) -> socket.socket | Failure:
+    """A socket that may be connected to the target."""
+    try:
+        version = ipaddress.ip_address(target.address).version
+    except ValueError:
+        return failures.unreachable(f"{target.address} is no IP address")
+    if not options.permitted(target.address):
+        return failures.forbidden(target.address)
+    sock = None
+    try:
+        sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6)
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if options.source:
+            sock.bind((options.source, 0))
+    except OSError as error:
+        if sock is not None:
+            sock.close()
+        return failures.local(error.strerror or str(error))
+    return sock
+
+
+async def _reach(sock: socket.socket, target: Target, options: ConnectOptions) -> Failure | None:
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(options.timeouts.connect):
+            await loop.sock_connect(sock, (target.address, target.port))
+        address = str(sock.getpeername()[0])
+    except TimeoutError:
+        return failures.unreachable("no answer in time")
+    except OSError as error:
+        return failures.unreachable(error.strerror or str(error))
+    # What counts is the address that the kernel really connected to.
+    return None if options.permitted(address) else failures.forbidden(address)
+
+
+async def _converse(
+    client: SMTP,
+    sock: socket.socket,
+    target: Target,
+    options: ConnectOptions,
+    *,
+    secure: bool,
+) -> Session | Failure:
+    timeouts = options.timeouts
+    greeted = await _phase("greeting", timeouts.greeting, client.connect(sock=sock))
+    if isinstance(greeted, Failure):
+        return greeted
+    _tighten(client)
+    features = await _features(client, options, "ehlo")
+    if isinstance(features, Failure):
+        return features
+    if secure and (features.starttls or options.tls not in _OPTIONAL):
+        if not features.starttls:
+            return failures.insecure("the host does not offer it")
+        features = await _secure(client, target, options)
+        if isinstance(features, Failure):
+            return features
+    return _take_over(client, target, options, features)
+
+
+async def _features(client: SMTP, options: ConnectOptions, phase: str) -> Features | Failure:
+    """Say EHLO, or HELO to a host that does not know EHLO (RFC 5321 section 3.2).
+
+    `phase` is blamed where there is no reply.
+    """
+    try:
+        async with asyncio.timeout(options.timeouts.ehlo):
+            await client.ehlo()
+        return features_of(client.esmtp_extensions)
+    except SMTPHeloError as error:
+        if not 500 <= error.code < 600 or not client.is_connected:
+            return _failure("ehlo", error, options.timeouts.ehlo)
+    except (SMTPException, OSError) as error:
+        return _failure(phase, error, options.timeouts.ehlo)
+    helo = await _phase("ehlo", options.timeouts.ehlo, client.helo())
+    return helo if isinstance(helo, Failure) else Features()
+
+
+async def _secure(client: SMTP, target: Target, options: ConnectOptions) -> Features | Failure:
+    """STARTTLS, and EHLO again: what was said in the clear counts no more (RFC 3207 section 4.2).
+
+    With TLS 1.3 a host may refuse the handshake only after our side of it is done, so a connection
+    that is lost before the second EHLO is answered was lost to STARTTLS.
+    """
+    verified = options.tls is TlsMode.VERIFIED
+    context = options.trust if verified and options.trust else context_of(options.tls)
+    upgrade = client.starttls(
+        server_hostname=server_name(target.host), tls_context=context, timeout=None
+    )
+    secured = await _phase("starttls", options.timeouts.starttls, upgrade)
+    if isinstance(secured, Failure):
+        return secured
+    return await _features(client, options, "starttls")
+
+
+async def _phase(name: str, seconds: float, talk: Coroutine[Any, Any, T]) -> T | Failure:
+    try:
+        async with asyncio.timeout(seconds):
+            return await talk
+    except (SMTPException, OSError, ValueError) as error:
+        # ValueError: a host's name that TLS cannot ask for.
+        return _failure(name, error, seconds)
+
+
+def _failure(phase: str, error: Exception, seconds: float) -> Failure:
+    if isinstance(error, SMTPResponseException):
+        return failures.refused(phase, error.code, error.message)
+    if isinstance(error, TimeoutError):
+        return failures.silent(phase, seconds)
+    return failures.lost(phase, str(error))
+
+
+def _tighten(client: SMTP) -> None:
+    """Let "paused" mean "not all was handed to the kernel", also below a later TLS layer."""
+    transport = cast(asyncio.Transport, client.transport)
+    transport.set_write_buffer_limits(high=1, low=0)
+
+
+def _take_over(
+    client: SMTP, target: Target, options: ConnectOptions, features: Features
+) -> Session | Failure:
+    """Make the connection a session's; aiosmtplib forgets it."""
+    transport = cast("asyncio.Transport | None", client.transport)
+    protocol = client.protocol
+    if transport is None or protocol is None or transport.is_closing():
+        return failures.lost("ehlo")
+    if protocol._buffer:  # noqa: SLF001  it would be lost, and with it the pairing of replies
+        return failures.nonsense("ehlo", "more than one reply to EHLO")
+    tls = transport.get_extra_info("ssl_object")
+    session = Session(
+        transport,
+        target,
+        tls=tls.version() or "" if tls else "",
+        features=features,
+        timeouts=options.timeouts,
+        limits=options.limits,
+    )
+    transport.set_protocol(session)
+    client.protocol = client.transport = None
+    return session
+
+
+def _drop(client: SMTP, sock: socket.socket) -> None:
+    """Close the connection at once, however far it came."""
+    transport = cast("asyncio.Transport | None", client.transport)
+    if transport is not None:
+        transport.abort()
+    client.close()
+    # Where no transport took the socket, nobody else closes it. (uvloop may have closed the
+    # descriptor under it, cancelled while taking it.)
+    with suppress(OSError):
+        sock.close()
