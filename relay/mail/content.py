@@ -1,4 +1,4 @@
-"""Content on the wire: its end found, its dots unstuffed and stuffed, its line ends judged.
+"""Content on the wire: its end found, its dots unstuffed, its line ends judged.
 
 Only `<CR><LF>.<CR><LF>` ends content (RFC 5321 section 4.1.1.4). A bare CR or LF, or a NUL, makes
 the whole content unacceptable: another host may read an end of data, and so a second message, where
@@ -11,8 +11,6 @@ from relay.mail import answers
 from relay.mail.reply import Reply
 
 END = b"\r\n.\r\n"
-#: What ends content that itself ends with CRLF, or is empty.
-FINAL_DOT = b".\r\n"
 #: Octets of a chunk at most. The first chunk leaves room for the trace header.
 CHUNK = 256 * 1024
 TRACE_ROOM = 2048
@@ -120,14 +118,3 @@ class ContentReader:
     def _forget(self) -> None:
         self._chunks.clear()
         self._open = bytearray()
-
-
-def stuff(chunk: bytes, *, at_line_start: bool) -> bytes:
-    """The chunk with a dot before each dot that begins a line (RFC 5321 section 4.5.2).
-
-    `at_line_start`: the chunk is the first, or the one before it ended with LF. Content must have
-    no bare CR or LF; a CRLF may be cut in two by the chunks.
-    """
-    if b"\n." in chunk:
-        chunk = chunk.replace(b"\n.", b"\n..")
-    return b"." + chunk if at_line_start and chunk.startswith(b".") else chunk

@@ -87,6 +87,11 @@ class Receiver:
         return self._transaction.kept
 
     @property
+    def content_size(self) -> int:
+        """Octets of content that have come in for this message, kept or not."""
+        return self._transaction.size
+
+    @property
     def quiet(self) -> bool:
         """No transaction is open, so that the session may be ended."""
         return self.state is State.START or self.state is State.READY
@@ -111,14 +116,12 @@ class Receiver:
         """The message is durable under this id; goes on with what the client pipelined."""
         self._out.append(b"250 2.0.0 Ok: queued as %b\r\n" % message.encode())
         self._errors = self._since_message = 0
-        self.state = State.READY
-        return self._go_on()
+        return self._resume()
 
     def refused(self, reply: Reply) -> Event | None:
         """The message was not accepted; goes on with what the client pipelined."""
         self._say_no(reply)
-        self.state = State.READY
-        return self._go_on()
+        return self._resume()
 
     def secured(self) -> None:
         """The handshake is done: all that was said before is forgotten (RFC 3207 section 4.2)."""
@@ -129,11 +132,20 @@ class Receiver:
         """There is no memory for the content that is coming in: it ends in 452."""
         self._transaction.drop_content()
 
+    def hang_up(self) -> None:
+        """The client is gone: nothing that it sent is looked at any more."""
+        self._reset(State.CLOSED)
+
     def end(self, reply: Reply) -> Close:
         """End the session with this reply, whatever its state."""
         self._say_no(reply)
         self._reset(State.CLOSED)
         return Close()
+
+    def _resume(self) -> Event | None:
+        if self.state is State.ADMITTING:
+            self.state = State.READY
+        return self._go_on()
 
     def _go_on(self) -> Event | None:
         while self._event is None and self._step():

@@ -17,6 +17,7 @@ def with_keyword(*, extended: bool, secure: bool) -> str:
     return "ESMTP" if extended else "SMTP"
 
 
+@lru_cache(maxsize=1024)
 def received_from(name: str, client: str, hostname: str, keyword: str) -> bytes:
     """The part that is the same for all messages of a session.
 

@@ -66,6 +66,11 @@ class Transaction:
         """Octets of content kept in memory."""
         return self._reader.kept
 
+    @property
+    def size(self) -> int:
+        """Octets of content that have come in, kept or not."""
+        return self._reader.size
+
     def forget(self) -> None:
         """There is no transaction any more."""
         self._mail = _NO_MAIL

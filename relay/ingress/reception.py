@@ -1,0 +1,135 @@
+"""What all SMTP sessions of a process share: options, the submitter, limits, and who is told."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+from relay.ingress.access import Gate, Memory, Network
+from relay.mail import answers
+from relay.mail.reply import Reply
+from relay.mail.transaction import ReceiverOptions, RecipientCheck
+from relay.submission import Accepted, Submission
+
+if TYPE_CHECKING:
+    from relay.ingress.connection import Connection
+
+
+class ReceptionOptions(Struct, frozen=True):
+    """Limits of the SMTP server; times in seconds."""
+
+    receiver: ReceiverOptions
+    #: Silence after which a session is ended.
+    idle: float = 300.0
+    #: Time for the content of one message to come in.
+    message_time: float = 600.0
+    #: Octets a second that content must come in at on average, once `rate_grace` is over.
+    least_rate: int = 500
+    rate_grace: float = 30.0
+    #: Time for a TLS handshake.
+    handshake: float = 30.0
+    #: Sessions of the process, in all and from one address (one /64 of IPv6).
+    connections: int = 1000
+    connections_per_address: int = 100
+    #: Octets of content on their way in, all sessions of the process together.
+    memory: int = 256 << 20
+    #: Octets that a client may pipeline behind a message before it is no longer read from.
+    pipelined: int = 64 << 10
+
+
+class Submitter(Protocol):
+    """What reception asks of `relay.submission.Submitter`."""
+
+    def new_id(self) -> str:
+        """An id for a message to come."""
+
+    def submit(self, submission: Submission, /) -> asyncio.Future[Accepted]:
+        """Accept a message: durable when the future resolves."""
+
+
+class ReceptionMetrics(Protocol):
+    """Who is told what reception does; all are called on the loop and must not block."""
+
+    def opened(self) -> None:
+        """A session began."""
+
+    def closed(self) -> None:
+        """A session ended."""
+
+    def turned_away(self, reply: Reply) -> None:
+        """A connection got this reply for a greeting."""
+
+    def secured(self, version: str) -> None:
+        """A TLS handshake was done; `version` is such as `TLSv1.3`, `""` where it failed."""
+
+    def accepted(self, submission: Submission, size: int, seconds: float) -> None:
+        """A message of `size` octets is durable; admitting it took that long."""
+
+    def refused(self, reply: Reply) -> None:
+        """Something was refused: a command, a recipient, a message or the rest of a session.
+
+        Code and enhanced status together are a bounded set, the text is not.
+        """
+
+
+class NoMetrics:
+    """Nobody is told."""
+
+    def opened(self) -> None: ...
+
+    def closed(self) -> None: ...
+
+    def turned_away(self, reply: Reply) -> None: ...
+
+    def secured(self, version: str) -> None: ...
+
+    def accepted(self, submission: Submission, size: int, seconds: float) -> None: ...
+
+    def refused(self, reply: Reply) -> None: ...
+
+
+class Reception:
+    """One for each server; `connections` holds its open sessions."""
+
+    def __init__(
+        self,
+        submitter: Submitter,
+        options: ReceptionOptions,
+        *,
+        networks: Iterable[Network],
+        tls: ssl.SSLContext | None,
+        metrics: ReceptionMetrics,
+        check: RecipientCheck | None,
+    ) -> None:
+        self.submitter = submitter
+        self.options = options
+        self.networks = tuple(networks)
+        self.tls = tls
+        self.metrics = metrics
+        self.check = check
+        self.gate = Gate(
+            connections=options.connections, per_address=options.connections_per_address
+        )
+        self.memory = Memory(options.memory)
+        self.connections: set[Connection] = set()
+        #: Handshakes under way; the loop itself holds tasks but weakly.
+        self.handshakes: set[asyncio.Task[None]] = set()
+        #: Sessions end as soon as they can, and `empty` is set when none is left.
+        self.stopping = False
+        self.empty = asyncio.Event()
+
+    def enter(self, address: str) -> Reply | None:
+        """None where a client may be greeted, else why not; who was let in must `leave`."""
+        return answers.SHUTTING_DOWN if self.stopping else self.gate.enter(address)
+
+    def leave(self, connection: Connection, address: str) -> None:
+        """The session is over."""
+        self.gate.leave(address)
+        self.connections.discard(connection)
+        self.metrics.closed()
+        if not self.connections:
+            self.empty.set()
