@@ -1,0 +1,65 @@
+"""The Celery app: `celery -A workers.app worker`, and everything else that `celery` can do."""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from workers import control, tasks
+from workers.settings import broker_url
+from workers.steps import EngineStep, WatchdogStep
+
+#: Registered by being imported; both are needed by workers and by those who ask them.
+__all__ = ["app", "control", "tasks"]
+
+#: The default queue, which is a list of that name in the broker.
+QUEUE = "relay"
+
+app = Celery("relay", task_cls="workers.request:RelayTask")
+app.conf.update(
+    broker_url=broker_url(),
+    # What is in a task: JSON, no result, no second try. Early ack, as a lost wake-up is rung again.
+    accept_content=["json"],
+    task_serializer="json",
+    result_serializer="json",
+    task_ignore_result=True,
+    task_acks_late=False,
+    task_publish_retry=False,
+    task_track_started=False,
+    enable_utc=True,
+    # Where it waits: one list, without kombu's four for priorities (each costs a key in BRPOP).
+    task_default_queue=QUEUE,
+    task_default_exchange=QUEUE,
+    task_default_routing_key=QUEUE,
+    task_queues=[Queue(QUEUE, Exchange(QUEUE), routing_key=QUEUE)],
+    task_routes={"relay.*": {"queue": QUEUE}},
+    worker_prefetch_multiplier=1,
+    broker_transport_options={
+        "priority_steps": [0],
+        "socket_timeout": 15,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+    },
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_pool_limit=4,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    # Without remote control a worker hangs for good after a restart of the broker.
+    worker_enable_remote_control=True,
+    worker_pool="workers.pool:AsyncioPool",
+    worker_concurrency=100,
+    worker_hijack_root_logger=True,
+    # Relay's own. The factory takes nothing and gives a `workers.contract.Engine`.
+    relay_engine="workers.engine:create",
+    # Seconds: the engine's start at most; between two pumps; a warm stop's and a cold stop's grace;
+    # how long work may wait without progress before the watchdog ends the worker (0: for ever).
+    relay_start_timeout=60.0,
+    relay_pump_interval=1.0,
+    relay_grace=120.0,
+    relay_cold_grace=5.0,
+    relay_watchdog_patience=120.0,
+)
+app.steps["worker"].update({EngineStep, WatchdogStep})
+app.amqp.argsrepr_maxsize = 120
+app.amqp.kwargsrepr_maxsize = 120

@@ -1,0 +1,29 @@
+"""The two tasks: work on these queues, and accept this message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from celery import shared_task
+from celery.exceptions import Reject
+
+from relay.errors import StoreUnavailable
+from workers import runtime
+from workers.request import PrivateTask
+
+
+@shared_task(name="relay.drain")
+async def drain(queues: Sequence[str]) -> None:
+    """Hand these queues ("<partition>/<name>") to the engine. Said twice or never: harmless."""
+    await runtime.engine().drain(queues)
+
+
+@shared_task(name="relay.submit", base=PrivateTask, bind=True, acks_late=True)
+async def submit(self: PrivateTask, **fields: Any) -> str:
+    """Accept a message. Acknowledged once it is durable; said twice, the task's id tells so."""
+    fields.setdefault("idempotency_key", f"celery:{self.request.id}")
+    try:
+        return await runtime.engine().submit(fields)
+    except StoreUnavailable as error:
+        raise Reject(error, requeue=True) from error
