@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import product
 from typing import TypeVar
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics import MetricWrapperBase
 
 #: The label value of whatever was not foreseen.
 OTHER = "other"
 
-_M = TypeVar("_M", Counter, Gauge, Histogram)
+_M = TypeVar("_M", bound=MetricWrapperBase)
 
 
 class Bounded(dict[str | tuple[str, ...], _M]):
