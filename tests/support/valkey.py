@@ -35,9 +35,13 @@ def _pack(*arguments: str | bytes | int) -> bytes:
 
 
 class ValkeyServer:
-    """`options` are lines of valkey.conf; data stays over `restart`, `kill` and `start`."""
+    """`options` are lines of valkey.conf; data stays over `restart`, `kill` and `start`.
 
-    def __init__(self, **options: str) -> None:
+    `binary` is another server to run, such as Debian's `redis-server`.
+    """
+
+    def __init__(self, binary: str = "", **options: str) -> None:
+        self.binary = binary or str(get_binary_path())
         self.options = {key.replace("_", "-"): value for key, value in options.items()}
         # Not pytest's tmp_path: a unix socket's path has 108 octets at most.
         self.directory = Path(tempfile.mkdtemp(prefix="relay-valkey-"))
@@ -67,9 +71,7 @@ class ValkeyServer:
             **self.options,
         }
         arguments = [part for key, value in settings.items() for part in (f"--{key}", value)]
-        self.process = subprocess.Popen(
-            [str(get_binary_path()), *arguments], stdout=subprocess.DEVNULL
-        )
+        self.process = subprocess.Popen([self.binary, *arguments], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
         while True:
             with contextlib.suppress(OSError, RuntimeError):
