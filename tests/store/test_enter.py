@@ -20,10 +20,10 @@ from tests.support.valkey import ValkeyServer
 ENTER_KEYS = [KEYS.conns, KEYS.state, KEYS.rates, KEYS.waiting, KEYS.drawn("w")]
 
 
-def usual(seq: int, tokens: str, **changes: Text) -> list[Text]:
+def usual(number: int, /, *tokens: str, **changes: Text) -> list[Text]:
     """ARGV of a usual call, by the names of its header."""
     named: dict[str, Text] = {
-        "seq": seq,
+        "seq": number,
         "queue": "0/a.example",
         "wanted": 50,
         "lease_ms": 30_000,
@@ -36,7 +36,7 @@ def usual(seq: int, tokens: str, **changes: Text) -> list[Text]:
         "connection_burst": 1,
         "held": 0,
     }
-    return [*(named | changes).values(), *tokens.split()]
+    return [*(named | changes).values(), *tokens]
 
 
 async def said(client: StoreClient, argv: list[Text]) -> Any:
@@ -94,8 +94,8 @@ async def test_a_lowered_limit_is_reached_by_not_renewing(client: StoreClient) -
 
 
 async def test_said_twice_it_gives_the_same_tokens(client: StoreClient) -> None:
-    first = await said(client, usual(1, "t1 t2 t3"))
-    again = await said(client, usual(1, "t1 t2 t3"))
+    first = await said(client, usual(1, "t1", "t2", "t3"))
+    again = await said(client, usual(1, "t1", "t2", "t3"))
     assert first == again == [b"open", 0, 2, 50, 10_000, 0, 2, 2, b"-", b"-"]
 
 
@@ -318,6 +318,7 @@ async def test_a_full_store_refuses_to_begin(client: StoreClient) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
+        {"seq": ""},
         {"wanted": "x"},
         {"wanted": -1},
         {"queue": ""},

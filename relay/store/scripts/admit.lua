@@ -7,7 +7,7 @@
 --       10 part: 'all', 'staged' (more parts follow: nothing is accepted yet) or 'last'
 --       then for each delivery: queue, lane, cost, flags, due ms (0: now), expires ms (0: by the settings), body
 -- Returns {'accepted', id, queues to ring ...}, {'staged', id}, {'repeated', id}, {'conflict', id} (the key stands for another
---       message), or {'missing', id} (a chunk is gone: store the content again).
+--       message), or {'missing', id} (a chunk or a staged part is gone: store the content, and say all parts, again).
 -- Said twice: {'repeated', id}, and a mark is written so that WAIT counts it.
 -- A message of many deliveries comes in parts: those of the first parts are staged in `later`, where promote makes them ready
 -- once the last part was admitted, and drops them if it never is.
@@ -20,6 +20,13 @@ local STAGED_MS, FIELDS, FIRST = 60000, 7, 11
 local id, fingerprint, chunks, total, part = ARGV[1], ARGV[2], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[10]
 if (#ARGV - FIRST + 1) % FIELDS ~= 0 or #KEYS ~= 13 + math.max(chunks, 1) then
   return redis.error_reply('ARGUMENTS admit: keys or arguments are missing')
+end
+for at = FIRST, #ARGV, FIELDS do
+  local queue, lane = ARGV[at], ARGV[at + 1]
+  if #queue > 255 or #lane > 255 or string.find(queue .. lane, '|', 1, true) or not tonumber(ARGV[at + 2]) or tonumber(ARGV[at + 2]) > 65535
+    or not tonumber(ARGV[at + 3]) or not tonumber(ARGV[at + 4]) or not tonumber(ARGV[at + 5]) then
+    return redis.error_reply('ARGUMENTS admit: a queue, lane or number that cannot be stored')
+  end
 end
 
 if redis.call('HEXISTS', record, 'o') == 1 then
@@ -41,7 +48,14 @@ end
 
 local now = now_ms()
 local number = tonumber(ARGV[9])
-local first = number
+local staged = {}
+if part == 'last' then
+  for n = 0, number - 1 do
+    if not redis.call('ZSCORE', later, id .. '.' .. n) then return {'missing', id} end
+    staged[#staged + 1] = now
+    staged[#staged + 1] = id .. '.' .. n
+  end
+end
 local wake = now + tonumber(ARGV[4])
 local answer = {part == 'staged' and 'staged' or 'accepted', id}
 local rung = {}
@@ -58,7 +72,7 @@ for at = FIRST, #ARGV, FIELDS do
   else
     d.ms = now
     make_ready(d, delivery)
-    if not rung[d.queue] and not queue_paused(d.queue) and wake_at(d.queue, wake) then
+    if not rung[d.queue] and wake_at(d.queue, wake) then
       rung[d.queue] = true
       answer[#answer + 1] = d.queue
     end
@@ -78,9 +92,7 @@ else
   for k = 1, chunks do redis.call('PERSIST', KEYS[13 + k]) end
 end
 if fingerprint ~= '' then redis.call('SET', idem, id .. fingerprint, 'PX', ARGV[3]) end
-if part == 'last' then
-  -- The staged parts are due at once: promote takes them up from here.
-  for n = 0, first - 1 do redis.call('ZADD', later, 'XX', now, id .. '.' .. n) end
-end
+-- The staged parts are due at once: promote takes them up from here.
+for k = 1, #staged, 200 do redis.call('ZADD', later, 'XX', unpack(staged, k, math.min(k + 199, #staged))) end
 redis.call('XADD', events, '*', id, 'a')
 return answer

@@ -23,7 +23,7 @@ local openings = {every = tonumber(ARGV[10]), burst = tonumber(ARGV[11])}
 local open_already = tonumber(ARGV[12])
 if #KEYS ~= 5 or not (wanted and lease_ms and grant_ms and most and initial and deliveries.every and deliveries.burst
     and openings.every and openings.burst and open_already)
-  or queue == '' or wanted < 0 or lease_ms < 1 or most < 1 or initial < 1 or deliveries.burst < 1 or openings.burst < 1
+  or not tonumber(seq) or queue == '' or wanted < 0 or lease_ms < 1 or most < 1 or initial < 1 or deliveries.burst < 1 or openings.burst < 1
   or open_already < 0 or #ARGV - 12 < open_already or #ARGV > 1012 then
   return redis.error_reply('ARGUMENTS enter: numbers, a queue and at most 1000 tokens are needed')
 end

@@ -7,14 +7,15 @@
 -- Returns {lease expires at ms, then for each queue: {1 or 0: more is ready, id, value, id, value ...}}. A queue that is asked
 --       for when no more may be granted answers {1} and keeps its wake entry.
 -- Said twice (same holder and seq): the same grant, as far as it is still held.
--- A delivery marked alone is leased by itself.
+-- A delivery marked alone is leased by itself. One that a newer version wrote is left to a newer worker, and its queue with it.
 -- USES clock
 -- USES delivery
 -- USES lanes
 -- USES seen
 local deliveries, leased, seen, grant = KEYS[1], KEYS[5], KEYS[9], KEYS[10]
 keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = KEYS[2], KEYS[3], KEYS[4], KEYS[6], KEYS[7], KEYS[8]
-local QUANTUM = 5
+-- How much of its turn a lane takes while others wait; how many turns a queue has in one call.
+local QUANTUM, MOST_STEPS = 5, 100
 local holder, seq, lease_ms = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local left = tonumber(ARGV[5])
 if #ARGV < 7 or #ARGV % 2 ~= 1 or not lease_ms or not left then return redis.error_reply('ARGUMENTS lease: queues are missing') end
@@ -44,52 +45,68 @@ if known and string.sub(known, 1, #seq + 1) == seq .. '\n' then
   return again
 end
 
+-- Tenants are held seldom: then their lanes are set aside here, as they are met.
+local any_paused = redis.call('EXISTS', keys.paused) == 1
 local granted = {}
+
+-- Moves up to `portion` deliveries of a lane into `entry`. Returns what they cost, the members that left `ready`, and whether
+-- the queue is to be served no further.
+local function grant_from(queue, lane, members, portion, entry)
+  local spent, taken = 0, {}
+  for k = 1, math.min(portion, #members) do
+    local id = string.sub(members[k], #queue + #lane + 17)
+    local value = redis.call('HGET', deliveries, id)
+    if value then
+      local d = read(value)
+      if not d or has(d, ALONE) and #entry > 1 then return spent, taken, true end
+      d.state, d.fence, d.holder = LEASED, d.fence + 1, holder
+      value = pack(d)
+      redis.call('HSET', deliveries, id, value)
+      redis.call('ZADD', leased, expires, id)
+      entry[#entry + 1] = id
+      entry[#entry + 1] = value
+      granted[#granted + 1] = id
+      spent = spent + d.cost
+      left = left - 1
+    end
+    taken[#taken + 1] = members[k]
+    if value and has(read(value), ALONE) then return spent, taken, true end
+  end
+  return spent, taken, false
+end
+
+-- Serves the lane whose turn it is.
+local function serve(queue, turns, wanted, entry)
+  local virtual = tonumber(string.sub(turns[1], #queue + 2, #queue + 16))
+  local lane = string.sub(turns[1], #queue + 18)
+  local tenant = string.sub(lane, 2)
+  if any_paused and tenant_paused(tenant) then
+    redis.call('ZREM', keys.turns, turns[1])
+    redis.call('ZADD', keys.aside, 0, tenant .. '|' .. queue .. '|' .. lane)
+    return false
+  end
+  local portion = turns[2] and math.min(wanted, QUANTUM) or wanted
+  local members = ready_of(queue, lane, portion + 1)
+  local spent, taken, stop = grant_from(queue, lane, members, portion, entry)
+  if #taken > 0 then
+    redis.call('ZREM', keys.ready, unpack(taken))
+    redis.call('HSET', keys.clock, queue, virtual)
+  end
+  if #taken > 0 or #members == 0 then redis.call('ZREM', keys.turns, turns[1]) end
+  if #taken > 0 and #members > #taken then
+    redis.call('ZADD', keys.turns, 0, queue .. '|' .. digits(virtual + spent, 15) .. '|' .. lane)
+  end
+  return stop
+end
+
 local function take(queue, wanted)
   local entry = {0}
-  local alone = false
-  while wanted > 0 and not alone do
+  local steps = 0
+  while steps < MOST_STEPS do
+    local missing = wanted - (#entry - 1) / 2
     local turns = turns_of(queue, 2)
-    if #turns == 0 then break end
-    local virtual = tonumber(string.sub(turns[1], #queue + 2, #queue + 16))
-    local lane = string.sub(turns[1], #queue + 18)
-    local portion = turns[2] and math.min(wanted, QUANTUM) or wanted
-    local members = ready_of(queue, lane, portion + 1)
-    local spent, taken = 0, {}
-    for k = 1, math.min(portion, #members) do
-      local id = string.sub(members[k], #queue + #lane + 17)
-      local value = redis.call('HGET', deliveries, id)
-      if not value then
-        taken[#taken + 1] = members[k]
-      else
-        local d = read(value)
-        alone = has(d, ALONE)
-        if alone and #entry > 1 then break end
-        d.state, d.fence, d.holder = LEASED, d.fence + 1, holder
-        value = pack(d)
-        redis.call('HSET', deliveries, id, value)
-        redis.call('ZADD', leased, expires, id)
-        entry[#entry + 1] = id
-        entry[#entry + 1] = value
-        granted[#granted + 1] = id
-        taken[#taken + 1] = members[k]
-        spent = spent + d.cost
-        wanted = wanted - 1
-        left = left - 1
-        if alone then break end
-      end
-    end
-    if #taken == 0 and not alone then
-      -- A turn without ready deliveries: nothing stands behind it.
-      redis.call('ZREM', keys.turns, turns[1])
-    elseif #taken > 0 then
-      redis.call('ZREM', keys.ready, unpack(taken))
-      redis.call('ZREM', keys.turns, turns[1])
-      redis.call('HSET', keys.clock, queue, virtual)
-      if #members > #taken then
-        redis.call('ZADD', keys.turns, 0, queue .. '|' .. digits(virtual + spent, 15) .. '|' .. lane)
-      end
-    end
+    if missing <= 0 or #turns == 0 or serve(queue, turns, missing, entry) then break end
+    steps = steps + 1
   end
   if #turns_of(queue, 1) == 0 then
     redis.call('HDEL', keys.clock, queue)

@@ -27,14 +27,17 @@ local function to_ready(d, id)
   redis.call('ZREM', later, id)
   make_ready(d, id)
   redis.call('HSET', deliveries, id, pack(d))
-  if not queue_paused(d.queue) and wake_at(d.queue, now + deadline) then rung[#rung + 1] = d.queue end
+  if wake_at(d.queue, now + deadline) then rung[#rung + 1] = d.queue end
   count = count + 1
 end
 
 local function too_old(id)
   local own = redis.call('ZSCORE', expiry, id)
-  if own then return tonumber(own) + SPARE_MS <= now end
-  return tonumber(redis.call('ZSCORE', age, id) or now) + longest + SPARE_MS <= now
+  if not own then return tonumber(redis.call('ZSCORE', age, id) or now) + longest + SPARE_MS <= now end
+  if tonumber(own) + SPARE_MS <= now then return true end
+  -- It outlives what is as old: it must not stand at the head of `age` before those behind it.
+  if tonumber(redis.call('ZSCORE', age, id) or now) < own - longest then redis.call('ZADD', age, own - longest, id) end
+  return false
 end
 
 local key = 13
@@ -49,8 +52,13 @@ for at = FIRST, #ARGV, 2 do
     redis.call('ZREM', age, id)
     redis.call('ZREM', expiry, id)
     redis.call('ZREM', later, id)
-  elseif d.state == STAGED then
-    if redis.call('HEXISTS', record, 'o') == 1 then
+  elseif d and d.state == STAGED then
+    if redis.call('HEXISTS', record, 'o') == 1 and d.ms > now then
+      d.state = LATER
+      redis.call('ZADD', later, d.ms, id)
+      redis.call('HSET', deliveries, id, pack(d))
+      count = count + 1
+    elseif redis.call('HEXISTS', record, 'o') == 1 then
       to_ready(d, id)
     elseif tonumber(redis.call('ZSCORE', later, id) or 0) <= now then
       redis.call('ZREM', later, id)
@@ -58,7 +66,7 @@ for at = FIRST, #ARGV, 2 do
       redis.call('ZREM', expiry, id)
       redis.call('HDEL', deliveries, id)
     end
-  elseif d.state ~= LEASED and too_old(id) then
+  elseif d and d.state ~= LEASED and too_old(id) then
     redis.call('ZREM', later, id)
     redis.call('ZREM', held, id)
     if d.state == READY then leave_ready(d, id) end
@@ -74,9 +82,9 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, 
     redis.call('ZREM', later, id)
   else
     local d = read(value)
-    if d.state == STAGED then
+    if d and d.state == STAGED then
       named[#named + 1] = id
-    else
+    elseif d then
       to_ready(d, id)
     end
   end
@@ -88,7 +96,8 @@ end
 local function name_old(zset, before)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', zset, '-inf', string.format('%.0f', before), 'LIMIT', 0, limit)) do
     local value = redis.call('HGET', deliveries, id)
-    if not given[id] and (not value or read(value).state ~= LEASED and too_old(id)) then
+    local d = value and read(value)
+    if not given[id] and (not value or d and d.state ~= LEASED and too_old(id)) then
       given[id] = true
       named[#named + 1] = id
     end

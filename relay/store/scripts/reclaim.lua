@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Take back expired leases: leased -> ready at the head of its lane, to be leased alone; or held, where that failed three times.
--- KEYS  1 deliveries 2 ready 3 turns 4 clock 5 leased 6 held 7 wake 8 paused 9 aside 10 events 11 seen
+-- KEYS  1 deliveries 2 ready 3 turns 4 clock 5 leased 6 held 7 wake 8 paused 9 aside 10 events 11 seen 12 later
 -- ARGV  1 lease, ms  2 how many at most
 -- Returns {'grace', until ms} and nothing was taken: the store or all workers were away (lib/seen.lua);
 --       or {'reclaimed', how many went back, how many were held, then the queues to ring}.
@@ -9,11 +9,12 @@
 -- USES delivery
 -- USES lanes
 -- USES seen
-local deliveries, leased, held, events, seen = KEYS[1], KEYS[5], KEYS[6], KEYS[10], KEYS[11]
+-- USES back
+local deliveries, leased, held, events, seen, later = KEYS[1], KEYS[5], KEYS[6], KEYS[10], KEYS[11], KEYS[12]
 keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = KEYS[2], KEYS[3], KEYS[4], KEYS[7], KEYS[8], KEYS[9]
 local MOST_LOSSES = 3
 local lease_ms, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-if not lease_ms or not limit then return redis.error_reply('ARGUMENTS reclaim: lease and limit are numbers') end
+if not lease_ms or not limit or not later then return redis.error_reply('ARGUMENTS reclaim: lease and limit are numbers') end
 local now = now_ms()
 local grace = look(seen, now, lease_ms)
 -- A lease that ends later than any can is from before a jump of the clock.
@@ -23,36 +24,35 @@ end
 if grace > now then return {'grace', grace} end
 
 local answer = {'reclaimed', 0, 0}
-local told = {}
+local rung, told = {}, {}
+local function tell(id, event)
+  told[#told + 1] = id
+  told[#told + 1] = event
+end
+
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, limit)) do
-  redis.call('ZREM', leased, id)
   local value = redis.call('HGET', deliveries, id)
-  if value then
-    local d = read(value)
-    local alone = has(d, ALONE)
-    if alone then d.losses = d.losses + 1 end
+  local d = value and read(value)
+  if not value then
+    redis.call('ZREM', leased, id)
+  elseif d then
+    redis.call('ZREM', leased, id)
+    if has(d, ALONE) then d.losses = d.losses + 1 end
+    if d.losses >= MOST_LOSSES then with(d, HOLD) end
     with(d, ALONE)
     with(d, DOUBT)
-    d.holder, d.ms = '', 0
-    if has(d, HOLD) or d.losses >= MOST_LOSSES then
-      without(d, HOLD)
-      d.state = HELD
-      redis.call('ZADD', held, now, id)
-      told[#told + 1] = id
-      told[#told + 1] = 'h' .. d.fence
+    if give_back(d, id, now, held, later) == 'held' then
+      tell(id, 'h' .. d.fence)
       answer[3] = answer[3] + 1
     else
-      d.state = READY
-      make_ready(d, id)
-      if not queue_paused(d.queue) then
-        redis.call('ZADD', keys.wake, now, d.queue)
+      answer[2] = answer[2] + 1
+      if d.state == READY and not rung[d.queue] and wake_then(d.queue, now) then
+        rung[d.queue] = true
         answer[#answer + 1] = d.queue
       end
-      answer[2] = answer[2] + 1
     end
     redis.call('HSET', deliveries, id, pack(d))
-    told[#told + 1] = id
-    told[#told + 1] = 'p' .. d.fence
+    tell(id, 'p' .. d.fence)
   end
 end
 if #told > 0 then redis.call('XADD', events, '*', unpack(told)) end

@@ -19,6 +19,16 @@ local holder, lease_ms, longest, retention = ARGV[1], tonumber(ARGV[2]), tonumbe
 if #ARGV < FIRST or (#ARGV - FIRST + 1) % FIELDS ~= 0 or not retention then
   return redis.error_reply('ARGUMENTS settle: arguments are missing')
 end
+local VERBS = {final = true, later = true, hold = true}
+local declared = 8
+for at = FIRST, #ARGV, FIELDS do
+  if not VERBS[ARGV[at + 2]] or ARGV[at + 7] == '' or not tonumber(ARGV[at + 1]) or not tonumber(ARGV[at + 3]) or not tonumber(ARGV[at + 8]) then
+    return redis.error_reply('ARGUMENTS settle: a fence, verb, wait, event or number of keys is missing')
+  end
+  declared = declared + 1 + tonumber(ARGV[at + 8])
+end
+if declared ~= #KEYS then return redis.error_reply('ARGUMENTS settle: keys are missing') end
+
 local now = now_ms()
 look(seen, now, lease_ms)
 
@@ -34,16 +44,22 @@ local function tell(id, event)
   told[#told + 1] = event
 end
 
+local marked = 'o' .. string.char(#holder) .. holder
+local function was_settled(d, record, id, fence)
+  local recorded = redis.call('HGET', record, outcome_field(id, fence))
+  if recorded and string.sub(recorded, 1, #marked) == marked then return true end
+  -- A deferral that found it cancelled or too old ended it under the next fence.
+  local ended = not d and redis.call('HGET', record, outcome_field(id, fence + 1))
+  local last = ended and string.sub(ended, 1, 1) ~= 'o' and read(string.sub(ended, 15)) or d
+  return last and last.fence == fence and last.holder == holder
+end
+
 local function settle(at, record, contents)
   local id, fence, verb, event = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 7]
   local value = redis.call('HGET', deliveries, id)
   local d = value and read(value)
-  local marked = 'o' .. string.char(#holder) .. holder
   if not d or d.state ~= LEASED or d.fence ~= fence or d.holder ~= holder then
-    local recorded = redis.call('HGET', record, outcome_field(id, fence))
-    if recorded and string.sub(recorded, 1, #marked) == marked then return 'done' end
-    if d and d.fence == fence and d.holder == holder and d.state ~= LEASED then return 'done' end
-    return 'lost'
+    return was_settled(d, record, id, fence) and 'done' or 'lost'
   end
   local slot = ARGV[at + 5]
   if slot == '' then
@@ -63,6 +79,8 @@ local function settle(at, record, contents)
   if verb == 'later' then d.attempts = math.min(d.attempts + 1, 65535) end
   d.losses = 0
   without(d, ALONE)
+  local moved = has(d, MOVED)
+  without(d, MOVED)
   if report or slot == '' then tell(id, event .. ARGV[at + 1]) end
   if has(d, CANCEL) then
     tell(id, give_up(places, id, d, 'c', now, record, contents, retention, false))
@@ -82,7 +100,7 @@ local function settle(at, record, contents)
     return 'expired'
   end
   d.state = LATER
-  d.ms = math.min(now + tonumber(ARGV[at + 3]), expires)
+  d.ms = math.min(moved and d.ms or now + tonumber(ARGV[at + 3]), expires)
   redis.call('ZADD', later, d.ms, id)
   redis.call('HSET', deliveries, id, pack(d))
   if not (report or slot == '') then tell(id, event .. ARGV[at + 1]) end

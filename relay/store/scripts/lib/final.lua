@@ -26,11 +26,12 @@ local function finish(places, id, record, contents, retention_ms)
   drop_content(record, contents, retention_ms)
 end
 
--- Ends a delivery that no attempt ended. kind: 'x' expired, 'c' cancelled; its body says which recipients it was for.
+-- Ends a delivery that no attempt ended. It leaves a mark where it was cancelled, so that asking again has the same answer. kind: 'x' expired, 'c' cancelled; its body says which recipients it was for.
 -- Returns the event to append.
 local function give_up(places, id, d, kind, now, record, contents, retention_ms, report)
   local fence = d.fence + 1
   redis.call('HSET', record, outcome_field(id, fence), kind .. string.format('%013.0f', now) .. pack(d))
+  if kind == 'c' then redis.call('HSET', record, 'e' .. string.sub(id, 22), kind) end
   if report then claim(record, id, fence) end
   finish(places, id, record, contents, retention_ms)
   return (report and string.upper(kind) or kind) .. fence

@@ -19,9 +19,15 @@ local function turns_of(queue, count)
   return redis.call('ZRANGEBYLEX', keys.turns, '[' .. queue .. '|', '(' .. queue .. '}', 'LIMIT', 0, count)
 end
 
+-- What `paused` says of a tenant begins with 'h' while it is held, with 'u' while its lanes are being given back.
+local function tenant_paused(tenant)
+  local why = redis.call('HGET', keys.paused, 't:' .. tenant)
+  return why and string.sub(why, 1, 1) == 'h'
+end
+
 local function give_turn(queue, lane, virtual)
   local tenant = string.sub(lane, 2)
-  if redis.call('HEXISTS', keys.paused, 't:' .. tenant) == 1 then
+  if tenant_paused(tenant) then
     redis.call('ZADD', keys.aside, 0, tenant .. '|' .. queue .. '|' .. lane)
   else
     redis.call('ZADD', keys.turns, 0, queue .. '|' .. digits(virtual, 15) .. '|' .. lane)
@@ -51,12 +57,24 @@ local function leave_ready(d, id)
   end
 end
 
+local function queue_paused(queue)
+  return redis.call('HEXISTS', keys.paused, 'q:' .. queue) == 1
+end
+
+-- Whether a queue can be served: it is not held, and not all of its ready deliveries are set aside.
+local function serves(queue)
+  return not queue_paused(queue) and #turns_of(queue, 1) > 0
+end
+
 -- Sees to it that a queue with ready deliveries will be rung at `ms`, or sooner where it was to be already.
 -- Returns whether it had no wake entry, so that the caller rings it now.
 local function wake_at(queue, ms)
-  return redis.call('ZADD', keys.wake, 'NX', ms, queue) == 1
+  return redis.call('ZSCORE', keys.wake, queue) == false and serves(queue) and redis.call('ZADD', keys.wake, ms, queue) == 1
 end
 
-local function queue_paused(queue)
-  return redis.call('HEXISTS', keys.paused, 'q:' .. queue) == 1
+-- The same at `ms` exactly. Returns whether it can be served.
+local function wake_then(queue, ms)
+  if not serves(queue) then return false end
+  redis.call('ZADD', keys.wake, ms, queue)
+  return true
 end

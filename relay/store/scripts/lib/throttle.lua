@@ -76,7 +76,8 @@ local function learn(path, now, told, busy, limits)
   if path.window > limits.connections then path.window = limits.connections end
   if told.successes > 0 then path.cohorts = 0 end
   for _ = 1, told.failures do
-    if told.successes == 0 then path.cohorts = path.cohorts + 1 / path.window end
+    -- A window that shrank to one does not make one failure enough.
+    if told.successes == 0 then path.cohorts = path.cohorts + 1 / math.max(path.window, limits.initial) end
     if path.cohorts >= limits.cohorts - 1e-9 then return die(path, now, limits) end
     shrink(path)
   end
