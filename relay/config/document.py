@@ -78,6 +78,18 @@ def plain(settings: BaseModel) -> dict[str, Any]:
     return shown
 
 
+def written(settings: BaseModel, key: tuple[str, ...] = ()) -> str:
+    """The settings as they hold, in TOML, secrets masked."""
+    own = _settings(type(settings))
+    lines = [f"\n[{'.'.join(key)}]\n"] if key and own else []
+    for name, field in own:
+        lines.append(f"{name} = {toml(_written(field, getattr(settings, name)))}\n")
+    for name in type(settings).model_fields:
+        if isinstance(group := getattr(settings, name), BaseModel):
+            lines.append(written(group, (*key, name)))
+    return "".join(lines)
+
+
 def toml(value: object) -> str:
     """A value in TOML."""
     if isinstance(value, dict):

@@ -31,11 +31,26 @@ def load_settings(path: str | Path | None = None, env: Mapping[str, str] | None 
     the `relay up` running on the data directory is taken. Raises ConfigError with all problems.
     """
     env = os.environ if env is None else env
-    file = settings_file(path, env)
-    given = merged(_read(file) if file else {}, nested(env))
+    given = _given(path, env)
     if "url" not in _group(given, "store"):
         given = merged(nested(running(given.get("data"))), given)
+    return _checked(given, path, env)
+
+
+def own_settings(path: str | Path | None = None, env: Mapping[str, str] | None = None) -> Settings:
+    """The same for `relay up` itself, which takes nothing from an instance that ran before."""
+    env = os.environ if env is None else env
+    return _checked(_given(path, env), path, env)
+
+
+def _given(path: str | Path | None, env: Mapping[str, str]) -> dict[str, Any]:
+    file = settings_file(path, env)
+    return merged(_read(file) if file else {}, nested(env))
+
+
+def _checked(given: Mapping[str, Any], path: str | Path | None, env: Mapping[str, str]) -> Settings:
     found = misspelt(env, Settings)
+    file = settings_file(path, env)
     try:
         settings = Settings(**given)
     except ValidationError as error:

@@ -1,0 +1,128 @@
+"""The grammar of the command line: every command, its options, and where its code is."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from pathlib import Path
+
+from relay.version import __version__
+
+_EPILOG = """\
+exit codes: 0 done, 1 not found or failed, 2 wrong usage or settings, 3 store unavailable
+settings:   docs/configuration.md, or `relay config docs`
+"""
+
+
+class _Commands:
+    """Adds commands to a parser, each with the options that all commands share."""
+
+    def __init__(self, parser: ArgumentParser, title: str) -> None:
+        self._add = parser.add_subparsers(
+            dest="command", metavar="COMMAND", required=True, title=title
+        ).add_parser
+
+    def __call__(self, name: str, run: str, about: str, *, hidden: bool = False) -> ArgumentParser:
+        description = about[0].upper() + about[1:] + "."
+        if hidden:
+            command = self._add(name, description=description)
+        else:
+            command = self._add(name, description=description, help=about)
+        command.add_argument(
+            "--config", metavar="FILE", type=Path, help="settings file (default: ./relay.toml)"
+        )
+        command.set_defaults(run=run)
+        return command
+
+
+def parser() -> ArgumentParser:
+    """The whole grammar; `run` of what it parses names the function, "module:function"."""
+    top = ArgumentParser(
+        prog="relay",
+        description="An outbound SMTP relay.",
+        epilog=_EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"relay {__version__}")
+    command = _Commands(top, "commands")
+    _add_up(command)
+    _add_roles(command)
+    _add_send(command)
+    _add_status(command)
+    _add_config(command)
+    return top
+
+
+def _add_up(command: _Commands) -> None:
+    up = command(
+        "up", "relay.cli.up.command:up", "run everything on this machine, over embedded servers"
+    )
+    up.add_argument(
+        "--sandbox",
+        action="store_true",
+        help="deliver every domain to a built-in catch-all: nothing leaves the machine",
+    )
+    up.add_argument("--data", metavar="DIR", help="data directory (default: ./relay-data)")
+    up.add_argument(
+        "--exit-after-samples",
+        action="store_true",
+        help="with --sandbox: stop when the sample messages are delivered (1 if they are not)",
+    )
+    up.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=float,
+        default=60.0,
+        help="how long the sample messages may take (default: 60)",
+    )
+
+
+def _add_roles(command: _Commands) -> None:
+    roles = "relay.cli.roles"
+    command("smtp", f"{roles}.smtp:smtp", "accept messages over SMTP")
+    worker = command("worker", f"{roles}.worker:worker", "deliver messages (a Celery worker)")
+    worker.add_argument("celery", nargs="*", help="further options for celery, after --")
+    command("exporter", f"{roles}.exporter:exporter", "show the store's metrics to Prometheus")
+    command("sink", f"{roles}.sink:sink", "take every message, as the sandbox does", hidden=True)
+
+
+def _add_send(command: _Commands) -> None:
+    send = command("send", "relay.cli.send:send", "submit a message over SMTP")
+    send.add_argument("file", nargs="?", help="an .eml file, - for standard input")
+    send.add_argument("--from", dest="sender", metavar="ADDRESS", help="the envelope's sender")
+    send.add_argument(
+        "--to", action="append", default=[], metavar="ADDRESS", help="a recipient; may be repeated"
+    )
+    send.add_argument("--subject", default="", help="of a message that is not from a file")
+    send.add_argument("--text", help="body of a message that is not from a file")
+    _json(send)
+
+
+def _add_status(command: _Commands) -> None:
+    commands = "relay.cli.status"
+    show = command("show", f"{commands}:show", "what became of a message, recipient by recipient")
+    show.add_argument("id", help="the id from the reply that accepted it")
+    _json(show)
+    queue = command("queue", f"{commands}:queue", "what waits, by domain")
+    queue.add_argument("domain", nargs="?", default="", help="this domain alone")
+    queue.add_argument(
+        "--limit", type=int, default=50, metavar="N", help="domains to show (default: 50)"
+    )
+    _json(queue)
+    cancel = command("cancel", f"{commands}:cancel", "stop what is not delivered yet of a message")
+    cancel.add_argument("id", help="the id from the reply that accepted it")
+    _json(cancel)
+
+
+def _add_config(command: _Commands) -> None:
+    group = command("config", "", "settings: show, check, docs")
+    what = _Commands(group, "commands")
+    show = what("show", "relay.cli.settings:show", "every setting as it holds, secrets masked")
+    _json(show)
+    check = what("check", "relay.cli.settings:check", "tell all that is wrong with the settings")
+    _json(check)
+    docs = what("docs", "relay.cli.settings:docs", "the reference of all settings, in Markdown")
+    docs.add_argument("--toml", action="store_true", help="as a settings file with all defaults")
+
+
+def _json(command: ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="for machines: one JSON object")

@@ -1,0 +1,43 @@
+"""The console script `relay`: finds the command, runs it, and turns errors into exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+
+from relay.cli import exits
+from relay.cli.arguments import parser
+from relay.errors import ConfigError, RelayError, StoreUnavailable
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code is one of `relay.cli.exits`."""
+    arguments = parser().parse_args(argv)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.OK
+    except (RelayError, ConnectionError) as error:
+        return _failed(error)
+
+
+def _run(arguments: Namespace) -> int:
+    """Import the command's module, and no other: `relay --help` must not wait for what it needs."""
+    module, _, function = arguments.run.partition(":")
+    code: int = getattr(importlib.import_module(module), function)(arguments)
+    return code
+
+
+def _failed(error: RelayError | ConnectionError) -> int:
+    problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+    for problem in problems:
+        sys.stderr.write(f"relay: {problem}\n")
+    if isinstance(error, StoreUnavailable | ConnectionError):
+        return exits.UNAVAILABLE
+    return exits.USAGE if isinstance(error, ConfigError) else exits.FAILED

