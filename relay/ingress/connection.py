@@ -6,6 +6,7 @@ import asyncio
 import logging
 import ssl
 import time
+from typing import cast
 
 from relay.errors import StoreUnavailable, SubmissionRefused
 from relay.ingress.access import client_address, is_allowed
@@ -52,16 +53,15 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client connected: it is greeted, or turned away."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError("reception needs a stream")
-        self._transport = transport
+        # uvloop's transports are asyncio's in all but ancestry.
+        self._transport = cast(asyncio.Transport, transport)
         reception = self._reception
         self._address = client_address(transport.get_extra_info("peername"))
         refusal = reception.enter(self._address)
         if refusal is not None:
             reception.metrics.turned_away(refusal)
-            transport.write(refusal.wire())
-            transport.close()
+            self._transport.write(refusal.wire())
+            self._transport.close()
             return
         self._open = True
         self._active = self._loop.time()
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
         )
         reception.connections.add(self)
         reception.metrics.opened()
-        transport.write(self._receiver.greeting())
+        self._transport.write(self._receiver.greeting())
 
     def data_received(self, data: bytes) -> None:
         """The client sent something."""
