@@ -21,13 +21,13 @@ from relay.delivery.unroutable import RouteFailure, bad_literal, looping, unreac
 from relay.lookup.answers import Hosts
 from relay.lookup.cache import Cache
 from relay.lookup.resolver import Resolver
-from relay.smtp.options import Target
 from relay.policy.endpoint import Endpoint
 from relay.policy.hosts import candidates, in_order, without_own
 from relay.policy.names import normal
 from relay.policy.routes import RouteTable
 from relay.policy.site import site_name, site_of_smart_host
 from relay.policy.targets import networks, refusal
+from relay.smtp.options import Target
 
 #: How long what the settings alone decide is kept, in seconds: they do not change.
 _FIXED = 3600.0

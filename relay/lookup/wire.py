@@ -26,7 +26,7 @@ _HEADER = Layout("!6H")
 _TYPE_CLASS = Layout("!2H")
 _IN = 1
 _ASKED = 0x0100  # RD: the server is to find the answer out
-_RESPONSE, _OPCODE, _TRUNCATED, _RCODE = 0x8000, 0x7800, 0x0200, 0x000F
+_RESPONSE, _OPCODE, _TRUNCATED, _RECURSES, _RCODE = 0x8000, 0x7800, 0x0200, 0x0080, 0x000F
 #: Records of an answer that are read at most, and links of a chain of aliases that are followed.
 _MOST_RECORDS = 256
 _LONGEST_CHAIN = 16
@@ -49,7 +49,7 @@ class Response(Struct, frozen=True):
     ttl: int = 0
     #: How long it may be kept that there are none (RFC 2308 section 5); None where it is not said.
     negative_ttl: int | None = None
-    #: The server only names others to ask, or an alias without saying whether there is more.
+    #: The server only names others to ask, or an alias that it does not look up for us.
     unfinished: bool = False
 
 
@@ -103,14 +103,15 @@ def read(octets: bytes, asked: Question) -> Response:
         raise Malformed("too many records")
     try:
         parser = dns.wire.Parser(octets, _HEADER.size + len(asked.wire))
-        return _read(parser, asked, rcode, count, authority)
+        return _read(parser, asked, flags, count, authority)
     except (dns.exception.DNSException, ValueError) as error:
         raise Malformed(type(error).__name__) from error
 
 
 def _read(
-    parser: dns.wire.Parser, asked: Question, rcode: int, count: int, authority: int
+    parser: dns.wire.Parser, asked: Question, flags: int, count: int, authority: int
 ) -> Response:
+    rcode = flags & _RCODE
     aliases: dict[str, tuple[str, int]] = {}
     found: dict[str, list[tuple[Record, int]]] = {}
     for _ in range(count):
@@ -125,7 +126,10 @@ def _read(
         ttl = min([life for _, life in records] + lives)
         return Response(rcode, False, tuple(record for record, _ in records), ttl)
     negative, referred = _authority(parser, authority)
-    unfinished = rcode == NOERROR and negative is None and (referred or bool(lives))
+    # A server that recurses has followed the aliases, even where it leaves the SOA out, as stub
+    # resolvers do; of another server an alias alone says nothing.
+    lonely = bool(lives) and negative is None and not flags & _RECURSES
+    unfinished = rcode == NOERROR and (referred or lonely)
     if negative is not None:
         negative = min([negative, *lives])
     return Response(rcode, False, negative_ttl=negative, unfinished=unfinished)

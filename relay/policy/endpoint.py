@@ -34,7 +34,7 @@ def parse_endpoint(text: str, default_port: int) -> Endpoint:
     host, port = _split(text.strip())
     if not host or any(not character.isprintable() or character in "[] @/" for character in host):
         raise ValueError(f"{text!r} is no host:port")
-    number = default_port if port == "" else int(port) if port.isdecimal() else 0
+    number = default_port if port == "" else int(port) if port.isascii() and port.isdigit() else 0
     if not 0 < number < 65536:
         raise ValueError(f"{text!r}: the port must be from 1 to 65535")
     return Endpoint(_canonical(host), number)

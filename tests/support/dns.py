@@ -260,7 +260,7 @@ class DnsServer:
             response.set_rcode(dns.rcode.from_text(zone.rcode or "SERVFAIL"))
         else:
             self._fill(response, zone, name, rdtype)
-        if not response.answer:
+        if not any(records.rdtype == query.question[0].rdtype for records in response.answer):
             self._explain(response, zone, name)
         size = 65535 if tcp else max(query.payload, 512)
         try:
