@@ -20,7 +20,7 @@ async def drain(queues: Sequence[str]) -> None:
 
 
 @shared_task(name="relay.submit", base=PrivateTask, bind=True, acks_late=True)
-async def submit(self: PrivateTask, **fields: Any) -> str:
+async def submit(self: PrivateTask, /, **fields: Any) -> str:
     """Accept a message. Acknowledged once it is durable; said twice, the task's id tells so."""
     fields.setdefault("idempotency_key", f"celery:{self.request.id}")
     try:
