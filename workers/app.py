@@ -6,7 +6,7 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from workers import control, tasks
-from workers.settings import broker_url
+from workers.settings import celery_settings
 from workers.steps import EngineStep, WatchdogStep
 
 #: Registered by being imported; both are needed by workers and by those who ask them.
@@ -17,7 +17,6 @@ QUEUE = "relay"
 
 app = Celery("relay", task_cls="workers.request:RelayTask")
 app.conf.update(
-    broker_url=broker_url(),
     # What is in a task: JSON, no result, no second try. Early ack, as a lost wake-up is rung again.
     accept_content=["json"],
     task_serializer="json",
@@ -48,17 +47,16 @@ app.conf.update(
     # Without remote control a worker hangs for good after a restart of the broker.
     worker_enable_remote_control=True,
     worker_pool="workers.pool:AsyncioPool",
-    worker_concurrency=100,
     worker_hijack_root_logger=True,
     # Relay's own. The factory takes nothing and gives a `workers.contract.Engine`.
     relay_engine="workers.engine:create",
-    # Seconds: the engine's start at most; between two pumps; a warm stop's and a cold stop's grace;
-    # how long work may wait without progress before the watchdog ends the worker (0: for ever).
+    # Seconds: the engine's start at most; between two pumps; a cold stop's grace. A warm stop's
+    # (relay_grace), and how long work may wait without progress before the watchdog ends the worker
+    # (relay_watchdog_patience, 0: for ever), come from Relay's settings.
     relay_start_timeout=60.0,
     relay_pump_interval=1.0,
-    relay_grace=120.0,
     relay_cold_grace=5.0,
-    relay_watchdog_patience=120.0,
+    **celery_settings(),
 )
 app.steps["worker"].update({EngineStep, WatchdogStep})
 app.amqp.argsrepr_maxsize = 120

@@ -1,18 +1,23 @@
-"""Relay's settings as Celery's: the one place in which a worker reads where the broker is."""
+"""Relay's settings as Celery's: the one place in which the app reads them."""
 
 from __future__ import annotations
 
-import os
+from typing import Any
 from urllib.parse import quote, urlsplit
 
+from relay.config import load_settings
 from relay.store.address import Address
 
-_DEFAULT = "redis://127.0.0.1:6379/0"
 
-
-def broker_url() -> str:
-    """The broker's URL in the form that kombu knows."""
-    return kombu_url(os.environ.get("RELAY_BROKER_URL", _DEFAULT))
+def celery_settings() -> dict[str, Any]:
+    """What Celery must know of Relay's settings. Raises ConfigError."""
+    settings = load_settings()
+    return {
+        "broker_url": kombu_url(settings.broker.url),
+        "worker_concurrency": settings.worker.concurrency,
+        "relay_grace": settings.worker.grace,
+        "relay_watchdog_patience": settings.worker.watchdog,
+    }
 
 
 def kombu_url(url: str) -> str:

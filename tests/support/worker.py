@@ -50,7 +50,7 @@ class Worker:
         self.arguments = arguments
         self.environment = {
             **os.environ,
-            "RELAY_BROKER_URL": broker_url,
+            "RELAY_BROKER__URL": broker_url,
             "RELAY_TEST_NOTES": str(self.notes_file),
             **environment,
         }

@@ -1,0 +1,64 @@
+"""What reception does, as metrics: `relay.metrics` behind the protocol of reception."""
+
+from __future__ import annotations
+
+from relay import metrics
+from relay.mail import answers
+from relay.mail.reply import Reply
+from relay.submission import FULL, Submission
+
+#: The refusals that count as lost messages or recipients, by their label; other replies are talk.
+_REASONS: dict[Reply, str] = {
+    answers.NO_RELAYING: "relaying",
+    answers.TOO_LARGE: "size",
+    answers.BARE_LINE_END: "newline",
+    answers.BARE_LF: "newline",
+    answers.LOOP: "loop",
+    answers.LINE_TOO_LONG: "line",
+    answers.TOO_MANY_RECIPIENTS: "limit",
+    answers.TOO_MANY_CONNECTIONS: "limit",
+    answers.TOO_MANY_FROM_ADDRESS: "limit",
+    answers.TOO_MANY_ERRORS: "limit",
+    answers.TOO_MANY_COMMANDS: "limit",
+    answers.OUT_OF_MEMORY: "limit",
+    answers.IDLE: "timeout",
+    answers.TOO_SLOW: "timeout",
+    answers.STORE_UNAVAILABLE: "store",
+    FULL: "full",
+    answers.NO_TLS: "tls",
+    answers.NO_LITERALS: "recipient",
+}
+
+
+class ReceptionCounts:
+    """Counts; see `relay.ingress.reception.ReceptionMetrics`."""
+
+    def opened(self) -> None:
+        """A session began."""
+        metrics.RECEPTIONS.inc()
+        metrics.RECEPTIONS_OPEN.inc()
+
+    def closed(self) -> None:
+        """A session ended."""
+        metrics.RECEPTIONS_OPEN.dec()
+
+    def turned_away(self, reply: Reply) -> None:
+        """A connection was closed at once."""
+        metrics.RECEPTIONS_REFUSED.inc()
+        self.refused(reply)
+
+    def secured(self, version: str) -> None:
+        """Inbound TLS has no instrument of its own; a handshake that failed is a refusal."""
+        if not version:
+            metrics.REFUSED["smtp", "tls"].inc()
+
+    def accepted(self, submission: Submission, size: int, seconds: float) -> None:
+        """A message is durable."""
+        metrics.ACCEPTED["smtp"].inc()
+        metrics.ACCEPTED_RECIPIENTS.inc(len(submission.envelope.recipients))
+        metrics.MESSAGE_BYTES.observe(size)
+        metrics.ADMIT_SECONDS.observe(seconds)
+
+    def refused(self, reply: Reply) -> None:
+        """Something was refused."""
+        metrics.REFUSED["smtp", _REASONS.get(reply, "syntax")].inc()

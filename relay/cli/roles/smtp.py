@@ -1,0 +1,93 @@
+"""The role `smtp`: reception over a submitter that admits into the store and rings the workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from argparse import Namespace
+from ipaddress import ip_network
+from pathlib import Path
+
+from relay.cli import exits
+from relay.cli.roles.counts import ReceptionCounts
+from relay.cli.roles.fullness import Fullness
+from relay.cli.roles.process import run
+from relay.config import Settings, load_settings
+from relay.config.values import split_endpoint
+from relay.ingress.listener import Listen, server_tls
+from relay.ingress.reception import ReceptionOptions
+from relay.ingress.smtp import serve
+from relay.mail.transaction import ReceiverOptions
+from relay.store.address import Address
+from relay.store.admission import Admission, AdmissionOptions
+from relay.store.client import ClientOptions, StoreClient
+from relay.store.doorbell import Doorbell
+from relay.submission import Submitter
+
+#: Seconds that sessions have to end when the role is told to stop.
+_GRACE = 10.0
+
+
+def smtp(arguments: Namespace) -> int:
+    """Accept messages until told to stop."""
+    settings = load_settings(arguments.config)
+    return run(lambda stop: _serve(settings, stop))
+
+
+def reception_options(settings: Settings) -> ReceptionOptions:
+    """Reception's limits from the settings."""
+    limits = settings.smtp.limits
+    receiver = ReceiverOptions(
+        hostname=settings.smtp.hostname or socket.getfqdn(),
+        message_size=limits.message_size,
+        recipients=limits.recipients,
+        errors=limits.errors,
+        commands=limits.commands,
+        hops=limits.hops,
+    )
+    return ReceptionOptions(
+        receiver,
+        idle=limits.idle,
+        message_time=limits.message_time,
+        connections=limits.connections,
+        connections_per_address=limits.connections_per_address,
+        memory=limits.memory,
+    )
+
+
+def listeners(settings: Settings) -> list[Listen]:
+    """Where to listen, shared with the other processes of this role."""
+    places = [split_endpoint(endpoint) for endpoint in settings.smtp.listen]
+    return [Listen(host, port, "smtp.listen", shared=True) for host, port in places]
+
+
+async def _serve(settings: Settings, stop: asyncio.Event) -> int:
+    store, tls = settings.store, settings.smtp.tls
+    async with contextlib.AsyncExitStack() as stack:
+        client = StoreClient(Address.parse(store.url), ClientOptions(patience=store.timeout))
+        await client.start()
+        stack.push_async_callback(client.close)
+        doorbell = Doorbell(Address.parse(settings.broker.url))
+        stack.push_async_callback(doorbell.close)
+        full = Fullness(
+            client,
+            memory_high=store.memory_high,
+            disk_low=store.disk_low,
+            disk=Path(settings.data) / "store",
+        )
+        watch = asyncio.create_task(full.watch())
+        stack.callback(watch.cancel)
+        deadline = AdmissionOptions(deadline_ms=int(settings.lease.deadline * 1000))
+        admission = Admission(client, store.partitions, deadline)
+        server = await serve(
+            Submitter(admission, store.partitions, doorbell.ring, full),
+            reception_options(settings),
+            listeners(settings),
+            networks=[ip_network(network) for network in settings.smtp.networks],
+            tls=server_tls(tls.certificate, tls.key) if tls.certificate else None,
+            metrics=ReceptionCounts(),
+        )
+        await stop.wait()
+        await server.stop(_GRACE)
+    return exits.OK
