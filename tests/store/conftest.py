@@ -10,6 +10,8 @@ import pytest
 
 from relay.store.address import Address
 from relay.store.client import StoreClient
+from tests.support.consistency import assert_consistent
+from tests.support.queue import QueueStore
 from tests.support.valkey import STORE_OPTIONS, ValkeyServer
 
 
@@ -35,3 +37,10 @@ async def client(any_server: ValkeyServer) -> AsyncIterator[StoreClient]:
     yield client
     any_server.command("CONFIG", "SET", "maxmemory", "0")
     await client.close()
+
+
+@pytest.fixture
+async def queue(client: StoreClient) -> AsyncIterator[QueueStore]:
+    """An empty partition and its scripts; whatever a test did, all of it must agree in the end."""
+    yield QueueStore(client)
+    await assert_consistent(client)

@@ -62,6 +62,15 @@ async def test_what_others_hold_is_not_granted_and_the_refused_queue_waits(
     assert await client.read("ZRANGE", KEYS.waiting, 0, -1) == [b"0/b"]
 
 
+async def test_a_queue_that_came_in_waits_no_longer(client: StoreClient) -> None:
+    a, b = Worker(client, "a"), Worker(client, "b")
+    await a.enter("a1", "a2")
+    assert (await b.enter("b1")).waiters == 1
+    await expire(client, "a2")
+    assert (await b.enter("b1")).waiters == 0
+    assert await client.read("EXISTS", KEYS.waiting) == 0
+
+
 async def test_a_token_that_is_not_renewed_frees_its_connection(client: StoreClient) -> None:
     a, b = Worker(client, "a"), Worker(client, "b")
     await a.enter("a1", "a2")
@@ -181,12 +190,12 @@ async def test_time_that_has_passed_is_not_given_back_twice(client: StoreClient)
     a = Worker(client, "a", limits)
     await a.enter("a1", deliveries=10)
     now = await now_ms(client)
-    # Five seconds ago ten were drawn, and five have come free since.
-    await client.command("HSET", KEYS.rates, "deliveries", (now + 5_000) * 1000)
+    # Five seconds ago it drew ten; five have come free since, and others drew three. Had it drawn
+    # nothing, seven would be left of a full burst.
+    await client.command("HSET", KEYS.rates, "deliveries", (now + 8_000) * 1000)
     await client.command("SET", KEYS.drawn("a"), f"1 {now - 5_000} 10 1")
     await a.leave(unused=10)
-    assert 9 <= (await a.enter(held=("a1",))).deliveries <= 10
-    assert (await a.enter(held=("a1",))).deliveries <= 1
+    assert (await a.enter(held=("a1",))).deliveries == 7
 
 
 async def test_a_dead_path_grants_nothing_new_and_says_why(client: StoreClient) -> None:
@@ -298,15 +307,15 @@ async def test_no_more_connections_than_the_limit_in_a_race(
             open_now += len(grant.fresh)
             most = max(most, open_now)
             turns += bool(grant.fresh)
-            await asyncio.sleep(0)
+            await worker.enter(held=grant.fresh)
             open_now -= len(grant.fresh)
             await worker.leave(*grant.fresh, successes=len(grant.fresh))
 
     workers = [Worker(one, f"w{k}.{n}", limits) for k, one in enumerate(clients) for n in range(3)]
     await asyncio.gather(*map(work, workers))
     await asyncio.gather(*(one.close() for one in clients))
-    assert most == 5
-    assert turns > 50
+    assert 3 <= most <= 5
+    assert turns >= 5
 
 
 async def test_a_full_store_refuses_to_begin(client: StoreClient) -> None:

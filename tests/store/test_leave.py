@@ -147,8 +147,8 @@ async def test_old_news_neither_wake_nor_kill_a_path(client: StoreClient) -> Non
     a, b = Worker(client, "a"), Worker(client, "b")
     await b.enter("b1")
     await a.leave(failures=2)
-    await a.leave(failures=2)
     until = await field(client, "until")
+    assert (await a.leave(failures=2)).state == "dead"
     assert (await b.leave(successes=5)).state == "dead"
     assert await field(client, "until") == until
     await dead_time_is_over(client)
