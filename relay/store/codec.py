@@ -49,6 +49,8 @@ class Flag(IntFlag):
     REPORT = 8
     #: An attempt may have succeeded without being recorded.
     DOUBT = 16
+    #: Its next attempt was given another time while it was leased: `ms`.
+    MOVED = 32
 
 
 class NewerRecord(Exception):

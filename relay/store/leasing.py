@@ -217,4 +217,5 @@ def _release_keys(keys: PartitionKeys) -> list[Text]:
         keys.wake,
         keys.paused,
         keys.aside,
+        keys.later,
     ]

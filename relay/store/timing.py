@@ -124,6 +124,7 @@ class Timing:
             keys.aside,
             keys.events,
             keys.seen,
+            keys.later,
         ]
         word, *rest = await self._client.call(RECLAIM, names, (self._options.lease_ms, MOST))
         if word == b"grace":
