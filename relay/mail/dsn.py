@@ -86,6 +86,10 @@ class Report(Struct, frozen=True):
     #: The message's content, from its beginning: all `size` octets, or as many as were at hand.
     content: bytes
     size: int
+    #: Address in the From field; "" for MAILER-DAEMON at the host.
+    mailer: str = ""
+    #: Address that people are asked to write to; "" for none.
+    postmaster: str = ""
     #: ENVID of RFC 3461 section 4.4, still xtext-encoded.
     envid: str = ""
     #: RET of RFC 3461 section 4.3: "", "FULL" or "HDRS".
@@ -104,7 +108,7 @@ def dsn(report: Report) -> bytes:
     parts = (_for_people(report, whole=returned.whole), _for_machines(report), returned.part)
     boundary = _boundary(report, parts)
     head = _fields(
-        ("From", f"Mail Delivery System <MAILER-DAEMON@{report.host}>"),
+        ("From", f"Mail Delivery System <{report.mailer or 'MAILER-DAEMON@' + report.host}>"),
         ("To", f"<{printable(report.sender, _LONGEST)}>"),
         ("Subject", _subject(report)),
         ("Date", _date(report.at_ms)),
@@ -155,6 +159,14 @@ def _threading(content: bytes) -> list[tuple[str, str]]:
     return [("In-Reply-To", original), ("References", original)] if original else []
 
 
+#: The classes of status that go with an action, and what stands for one that does not.
+_CLASSES = {
+    Action.FAILED: ("45", "5.0.0"),
+    Action.DELAYED: ("4", "4.0.0"),
+    Action.DELIVERED: ("2", "2.0.0"),
+    Action.RELAYED: ("2", "2.0.0"),
+    Action.EXPANDED: ("2", "2.0.0"),
+}
 _SAYING = {
     Action.FAILED: "could not be delivered to these recipients, and will not be tried again:",
     Action.DELAYED: "could not be delivered to these recipients yet. It is still being tried, "
@@ -174,6 +186,8 @@ def _for_people(report: Report, *, whole: bool) -> bytes:
             lines += [*_wrap(f"Your message of {_date(report.accepted_ms)} {saying}"), ""]
         for recipient in concerned:
             lines += [f"<{printable(recipient.address, 300)}>", *_explained(recipient), ""]
+    if report.postmaster:
+        lines += [*_wrap(f"If you need help, write to <{report.postmaster}>."), ""]
     attached = "message" if whole else "header section of the message"
     lines += [f"Below are a report for machines and the {attached}.", ""]
     text = "\r\n".join(lines)
@@ -235,9 +249,10 @@ def _about(recipient: Reported) -> str:
 
 
 def _status(recipient: Reported) -> str:
-    if _STATUS.fullmatch(recipient.status):
+    classes, otherwise = _CLASSES[recipient.action]
+    if _STATUS.fullmatch(recipient.status) and recipient.status[0] in classes:
         return recipient.status
-    return {Action.FAILED: "5.0.0", Action.DELAYED: "4.0.0"}.get(recipient.action, "2.0.0")
+    return otherwise
 
 
 def _diagnostic(recipient: Reported) -> str:
