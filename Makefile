@@ -1,0 +1,77 @@
+# Everything a developer types. Needs Python 3.11 or newer with pip, and make; nothing else.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+DATA ?= data
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Touched when the environment has what the project needs: to run, and to be worked on.
+RUNTIME := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+# Debian's packages that tests talk to: real servers and clients.
+PEERS := postfix swaks dnsmasq-base redis-server knot libfaketime
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(RUNTIME) ## Run everything in the sandbox: nothing leaves this machine (DATA=directory)
+	@exec $(BIN)/relay up --sandbox --data $(DATA)
+
+.PHONY: test
+test: $(DEV) peers ## Run all tests (ARGS=what pytest is to get)
+	@$(BIN)/pytest $(ARGS)
+
+.PHONY: check
+check: format-check lint types imports test ## Everything that must hold: format, lint, types, imports, tests
+
+.PHONY: format format-check lint types imports
+format: $(DEV) ## Bring all code into the one format
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+format-check: $(DEV)
+	@$(BIN)/ruff format --check .
+
+lint: $(DEV) ## Look for faults that need no running
+	@$(BIN)/ruff check .
+
+types: $(DEV) ## Check all types
+	@$(BIN)/mypy
+
+imports: $(DEV) ## Check that modules import from lower floors only
+	@$(BIN)/lint-imports
+
+.PHONY: bench
+bench: $(DEV) peers ## Measure: SMTP in to SMTP out, beside Postfix (ARGS=what the bench is to get)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: docs
+docs: $(DEV) ## Make the generated documents again
+	@$(BIN)/relay config docs > docs/configuration.md
+	@$(BIN)/relay config docs --toml > deploy/relay.toml
+
+.PHONY: clean
+clean: ## Remove the environment and everything generated (not the data directory)
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The environment. Installed again when what it is made from changes.
+
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(RUNTIME)
+
+$(BIN)/python:
+	@tools/venv $(PYTHON) $(VENV)
+
+.PHONY: peers
+peers:
+	@tools/packages $(PEERS)
