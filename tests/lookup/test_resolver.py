@@ -72,7 +72,8 @@ DOMAINS = {
     "two-nulls.test": Zone(mx=["0 .", "1 ."]),
     "ten-null.test": Zone(mx=["10 ."], a=["192.0.2.1"]),
     "literal.test": Zone(mx=["10 192.0.2.1."], a=["192.0.2.1"]),
-    "twice.test": Zone(mx=["20 mx.test.", "10 MX.test."]),
+    # The server shuffles them, so that of many the best is hardly ever the last by chance.
+    "twice.test": Zone(mx=[f"{preference} mx.test." for preference in range(10, 40)]),
     "implicit.test": Zone(a=["192.0.2.1"]),
     "implicit6.test": Zone(aaaa=["2001:db8::1"]),
     "bare.test": Zone(a=["192.0.2.1"], soa=False),
@@ -213,6 +214,11 @@ async def test_an_answer_is_asked_for_once_until_its_time_is_over(
         pytest.param(Zone(rcode="NXDOMAIN", soa=False), 5.0, id="NXDOMAIN without SOA"),
         pytest.param(Zone(ttl=40), 40.0, id="nothing there: what the SOA says"),
         pytest.param(Zone(rcode="SERVFAIL"), 10.0, id="no usable answer"),
+        pytest.param(
+            Zone(a=["192.0.2.1"], broken=frozenset({"AAAA"})),
+            10.0,
+            id="its own address, half known",
+        ),
     ],
 )
 async def test_how_long_an_answer_is_kept(
@@ -281,6 +287,14 @@ async def test_a_server_that_is_not_there_is_known_at_once(
         assert isinstance(await resolver.mail_hosts("a.test"), Hosts)
 
 
+async def test_a_server_that_says_it_cannot_is_not_asked_again(
+    serve: Serve, resolver_of: MakeResolver
+) -> None:
+    server = serve({"*": Zone(rcode="SERVFAIL")})
+    assert isinstance(await resolver_of(server, tries=3).mail_hosts("a.test"), LookupFailed)
+    assert server.asked["a.test", "MX"] == 1
+
+
 async def test_a_silent_server_is_asked_again_until_the_time_is_over(
     serve: Serve, resolver_of: MakeResolver
 ) -> None:
@@ -312,6 +326,15 @@ async def test_what_was_cut_off_is_asked_for_over_tcp(
     found = await resolver_of(server).mail_hosts("example.test")
     assert isinstance(found, Hosts)
     assert server.over_tcp == 1
+
+
+async def test_an_answer_over_tcp_has_to_answer_the_question(
+    serve: Serve, resolver_of: MakeResolver
+) -> None:
+    server = serve({"example.test": Zone(mx=["10 mx.test."], truncate=True, astray=True)})
+    found = await resolver_of(server).mail_hosts("example.test")
+    assert isinstance(found, LookupFailed)
+    assert "answers another question" in found.reason
 
 
 async def test_a_set_too_large_for_a_datagram_comes_whole(
@@ -378,11 +401,13 @@ async def test_slow_domains_do_not_keep_a_quick_one_waiting(
     serve: Serve, resolver_of: MakeResolver
 ) -> None:
     server = serve({"slow*": Zone(silent=frozenset("*")), "*": MX})
-    resolver = resolver_of(server, concurrency=4, timeout=0.1, lifetime=30.0, tries=200)
-    slow = [asyncio.create_task(resolver.mail_hosts(f"slow{i}.test")) for i in range(8)]
-    async with asyncio.timeout(10):
-        assert isinstance(await resolver.mail_hosts("quick.test"), Hosts)
-    assert not any(task.done() for task in slow)
+    resolver = resolver_of(server, concurrency=4, timeout=0.05, lifetime=60.0, tries=1000)
+    slow = [asyncio.create_task(resolver.mail_hosts(f"slow{i}.test")) for i in range(40)]
+    await until(lambda: len(server.asked) == 40 and resolver.counts.timeouts > 40)
+    before = resolver.counts.timeouts
+    assert isinstance(await resolver.mail_hosts("quick.test"), Hosts)
+    # Behind forty in four slots it would have waited for some 36 timeouts.
+    assert resolver.counts.timeouts - before <= 8
     await resolver.close()
     await asyncio.gather(*slow, return_exceptions=True)
 

@@ -112,6 +112,12 @@ def test_that_there_is_nothing_holds_as_long_as_the_soa_says(
     assert read(octets, ASKED) == Response(0, False, negative_ttl=kept)
 
 
+def test_that_there_is_nothing_holds_no_longer_than_the_alias_that_leads_there() -> None:
+    soa = "test. 60 IN SOA ns.test. h.test. 1 2 3 4 60"
+    octets = response("example.test. 20 IN CNAME a.test.", authority=(soa,))
+    assert read(octets, ASKED).negative_ttl == 20
+
+
 def test_a_life_with_the_highest_bit_set_is_none() -> None:
     octets = bytearray(response("example.test. 60 IN MX 10 mx.test."))
     at = octets.index((60).to_bytes(4, "big"))

@@ -62,6 +62,8 @@ class Zone:
     truncate: bool = False
     #: Datagrams that are sent before the right one, such as a forger would send.
     forgeries: int = 0
+    #: The answer over TCP is one to another question.
+    astray: bool = False
     #: Octets that are sent behind the header and question instead of records.
     garbage: bytes | None = None
     #: Negative answers have an SOA record.
@@ -225,6 +227,7 @@ class DnsServer:
             self.asked[name, rdtype] += 1
             answer = self._answer(query, zone, name, rdtype, tcp=True)
             if answer is not None:
+                answer = _forgeries(answer, 1)[0] if zone.astray else answer
                 connection.sendall(len(answer).to_bytes(2, "big") + answer)
 
     def _find(self, query: dns.message.Message) -> tuple[Zone, str, str]:
