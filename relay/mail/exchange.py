@@ -91,7 +91,7 @@ class Exchange:
         if at > 0:
             return self.end(reply)
         if not reply.positive:
-            return Step.NONSENSE
+            return self._stuck(at)
         return self._onward()
 
     def end(self, reply: Reply) -> Step:
@@ -131,5 +131,10 @@ class Exchange:
         if 300 <= reply.code < 400:
             return Step.CONTENT if self._accepted else Step.LONE_DOT
         if reply.code < 400:
-            return Step.NONSENSE
+            return self._stuck(self._at - 1)
         return self.end(reply)
+
+    def _stuck(self, at: int) -> Step:
+        # So that `phase` names the command to which no sense was answered.
+        self._at = at
+        return Step.NONSENSE

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import os
 import socket
 from collections.abc import Coroutine
 from contextlib import suppress
@@ -79,7 +80,7 @@ def _socket(target: Target, options: ConnectOptions) -> socket.socket | Failure:
     except OSError as error:
         if sock is not None:
             sock.close()
-        return failures.local(error.strerror or str(error))
+        return failures.local(_said(error))
     return sock
 
 
@@ -92,9 +93,14 @@ async def _reach(sock: socket.socket, target: Target, options: ConnectOptions) -
     except TimeoutError:
         return failures.unreachable("no answer in time")
     except OSError as error:
-        return failures.unreachable(error.strerror or str(error))
+        return failures.unreachable(_said(error))
     # What counts is the address that the kernel really connected to.
     return None if options.permitted(address) else failures.forbidden(address)
+
+
+def _said(error: OSError) -> str:
+    """The kernel's words; asyncio puts its own in their place."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 async def _converse(
@@ -148,9 +154,11 @@ async def _secure(client: SMTP, target: Target, options: ConnectOptions) -> Feat
     """
     verified = options.tls is TlsMode.VERIFIED
     context = options.trust if verified and options.trust else context_of(options.tls)
-    upgrade = client.starttls(
-        server_hostname=server_name(target.host), tls_context=context, timeout=None
-    )
+    name = server_name(target.host)
+    if verified and name is None:
+        # Without a name the ssl module would verify the chain alone, whoever it is for.
+        return failures.insecure("the host has no name to verify")
+    upgrade = client.starttls(server_hostname=name, tls_context=context, timeout=None)
     secured = await _phase("starttls", options.timeouts.starttls, upgrade)
     if isinstance(secured, Failure):
         return secured

@@ -119,6 +119,11 @@ class Session(asyncio.Protocol):
         """Started, and waiting for `poke`."""
         return self._driver is not None and self._current is None and not self._leaving
 
+    @property
+    def in_doubt(self) -> bool:
+        """A final dot was written, and its reply has not come."""
+        return self._current is not None and self._current.dotted
+
     def start(self, driver: Driver) -> None:
         """Begin to pull transactions."""
         self._driver = driver

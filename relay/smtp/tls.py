@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from functools import cache
 
@@ -28,10 +27,6 @@ def context_of(mode: TlsMode) -> ssl.SSLContext:
 
 
 def server_name(host: str) -> str | None:
-    """The name to ask for by SNI: None for an address literal, or where there is no name."""
-    name = host.rstrip(".")
-    try:
-        ipaddress.ip_address(name.strip("[]"))
-    except ValueError:
-        return name or None
-    return None
+    """The name for which a certificate is wanted, None where there is none. (The ssl module knows
+    an IP address when it sees one, and does not put it into SNI.)"""
+    return host.rstrip(".").strip("[]") or None
