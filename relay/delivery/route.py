@@ -123,13 +123,22 @@ class Router:
         """Why the address of a host that the DNS named may not be connected to; "" if it may."""
         return refusal(address, allowed=self._allowed, own=self._own)
 
+    def may_connect(self, address: str) -> bool:
+        """The check to make once more on the address of a connection.
+
+        What the DNS led to has been judged by then, when the route was made, so this lets through
+        the addresses that the route table itself names.
+        """
+        return address in self._table.addresses or not self.refusal(address)
+
     async def close(self) -> None:
-        """Give up routes that are being found; whoever still waits for one is cancelled."""
+        """Give up routes that are being found, the resolver too; whoever waits is cancelled."""
         finding = list(self._finding.values())
         for task in finding:
             task.cancel()
         await asyncio.gather(*finding, return_exceptions=True)
         self._finding.clear()
+        await self._resolver.close()
 
     async def _find(self, domain: str) -> Route | RouteFailure:
         try:

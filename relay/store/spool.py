@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+from relay.errors import RelayError
 from relay.store.client import StoreClient
 from relay.store.keys import partition_keys
 
 
-class ContentMissing(Exception):
+class ContentMissing(RelayError):
     """The store has no content for an accepted message: it is held, and somebody is told."""
 
 

@@ -1,0 +1,58 @@
+"""The book of leases that this process holds, and until when each is surely its own.
+
+Read by the heartbeat's thread, written by the loop: every step is one operation on a dict.
+"""
+
+from __future__ import annotations
+
+import time
+
+from relay.store.leasing import Lease
+
+
+def now() -> float:
+    """Seconds of a clock that goes on while the machine sleeps, and that nobody can set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class LeaseBook:
+    """Delivery id -> lease and local expiry; the expiry counts from before the store was asked."""
+
+    def __init__(self, lease_s: float) -> None:
+        self._lease_s = lease_s
+        self._leases: dict[str, Lease] = {}
+        self._until: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._leases)
+
+    def enter(self, lease: Lease, asked_at: float) -> None:
+        """A lease was granted by a call that was made at `asked_at`."""
+        self._until[lease.id] = asked_at + self._lease_s
+        self._leases[lease.id] = lease
+
+    def strike(self, lease: Lease) -> None:
+        """The lease is over: settled, released or lost."""
+        if self.holds(lease):
+            del self._leases[lease.id]
+            self._until.pop(lease.id, None)
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether this very lease is still in the book."""
+        held = self._leases.get(lease.id)
+        return held is not None and held.fence == lease.fence
+
+    def left(self, lease: Lease) -> float:
+        """Seconds for which the lease is surely ours; 0 where it was lost."""
+        if not self.holds(lease):
+            return 0.0
+        return self._until.get(lease.id, 0.0) - now()
+
+    def renewed(self, lease: Lease, asked_at: float) -> None:
+        """The lease was renewed by a call that was made at `asked_at`."""
+        if self.holds(lease):
+            self._until[lease.id] = asked_at + self._lease_s
+
+    def leases(self) -> list[Lease]:
+        """All leases held now."""
+        return list(self._leases.values())

@@ -1,0 +1,154 @@
+"""Concluding an attempt: its outcome judged, settled, counted and logged."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from relay import log, metrics
+from relay.delivery.book import LeaseBook
+from relay.delivery.job import Job
+from relay.delivery.judge import Circumstances, fate, flagged, in_doubt, judge, without_content
+from relay.delivery.settling import Settler
+from relay.mail.exchange import RecipientReply
+from relay.mail.outcome import Bounced, Deferred, Failure, Outcome, Scope
+from relay.mail.reply import Reply
+from relay.policy.classify import classify
+from relay.policy.retry import RetrySchedule, wait
+from relay.smtp.session import Session
+from relay.store.leasing import Lease, Leasing, Settlement
+
+#: Sessions that may end under a job, before anything of it was sent, without costing an attempt:
+#: a host may close an idle session just as it is used again.
+_FREE_BREAKS = 1
+
+
+_log = log.logger("relay.delivery")
+
+
+class Conclusions:
+    """Takes attempts to their settlement; `ended` hears of each job that is through."""
+
+    def __init__(
+        self,
+        leasing: Leasing,
+        book: LeaseBook,
+        schedule: RetrySchedule,
+        ended: Callable[[Job], None],
+    ) -> None:
+        self._book = book
+        self._schedule = schedule
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self.settler = Settler(leasing, book, self._settled)
+        #: Jobs concluded by this process.
+        self.count = 0
+
+    def finished(self, job: Job, session: Session, replies: Sequence[RecipientReply]) -> None:
+        """Each recipient has its reply."""
+        outcomes = [classify(one.reply, one.scope) for one in replies]
+        self._conclude(job, outcomes, self._where(job, session))
+
+    def broken(self, job: Job, session: Session, failure: Failure, *, doubt: bool) -> None:
+        """The session ended first: every recipient is deferred."""
+        outcome = Deferred(failure.reply, failure.scope)
+        outcomes: list[Outcome] = [outcome] * len(job.lease.delivery.recipients)
+        if doubt:
+            metrics.POSSIBLE_DOUBLES.inc()
+        self._conclude(job, outcomes, self._where(job, session), doubt=doubt)
+
+    def is_free(self, job: Job, session: Session, failure: Failure, *, doubt: bool) -> bool:
+        """Whether a session's end costs the job no attempt: nothing was tried of it."""
+        if doubt or job.breaks >= _FREE_BREAKS:
+            return False
+        return failure.phase in ("mail", "reset") and session.served > 1
+
+    def unroutable(self, lease: Lease, reply: Reply) -> None:
+        """The domain takes no mail, for good: every recipient is bounced, no host was asked."""
+        outcomes: list[Outcome] = [Bounced(reply, Scope.SITE)] * len(lease.delivery.recipients)
+        where = Circumstances(at_ms=time.time_ns() // 1_000_000, took_ms=0)
+        self._settle(lease, outcomes, where)
+
+    def flagged(self, lease: Lease) -> None:
+        """The delivery was cancelled or held while it was leased or ready."""
+        self.settler.add(flagged(lease))
+
+    def without_content(self, lease: Lease) -> None:
+        """The store has no content for it: it is held, and somebody has to look."""
+        metrics.HELD["content"].inc()
+        _log.error("content missing", id=lease.message, delivery=lease.id)
+        self.settler.add(without_content(lease))
+
+    def _where(self, job: Job, session: Session) -> Circumstances:
+        took = self._loop.time() - job.attempted_at
+        return Circumstances(
+            at_ms=time.time_ns() // 1_000_000,
+            took_ms=round(took * 1000),
+            host=session.target.host,
+            address=session.target.address,
+            tls=session.tls,
+        )
+
+    def _conclude(
+        self,
+        job: Job,
+        outcomes: Sequence[Outcome],
+        where: Circumstances,
+        *,
+        doubt: bool = False,
+    ) -> None:
+        self._settle(job.lease, outcomes, where, doubt=doubt)
+        self._ended(job)
+
+    def _settle(
+        self,
+        lease: Lease,
+        outcomes: Sequence[Outcome],
+        where: Circumstances,
+        *,
+        doubt: bool = False,
+    ) -> None:
+        self.count += 1
+        wait_ms = wait(self._schedule, attempts=lease.attempts + 1, jitter=random.random())  # noqa: S311 - not secret
+        settlement = judge(lease, outcomes, where, wait_ms=wait_ms)
+        self.settler.add(in_doubt(settlement) if doubt else settlement)
+        self._tell(lease, outcomes, where, wait_ms)
+
+    def _tell(
+        self, lease: Lease, outcomes: Sequence[Outcome], where: Circumstances, wait_ms: int
+    ) -> None:
+        metrics.ATTEMPTS.inc()
+        metrics.ATTEMPT_SECONDS.observe(where.took_ms / 1000)
+        age = (where.at_ms - lease.delivery.accepted_ms) / 1000
+        if not lease.attempts:
+            metrics.FIRST_ATTEMPT_SECONDS.observe(max(age - where.took_ms / 1000, 0.0))
+        for recipient, outcome in zip(lease.delivery.recipients, outcomes, strict=True):
+            word = fate(outcome)
+            metrics.OUTCOMES[word, metrics.reply_class(outcome.reply.code)].inc()
+            if word == "delivered":
+                metrics.DELIVERED_SECONDS.observe(max(age, 0.0))
+            log.fate(
+                word,
+                lease.message,
+                recipient.address,
+                outcome.reply,
+                sender=lease.delivery.sender,
+                domain=lease.queue,
+                host=where.host,
+                address=where.address,
+                tls=where.tls,
+                attempt=lease.attempts + 1,
+                took=where.took_ms / 1000,
+                age=age,
+                wait=wait_ms / 1000 if word == "deferred" else 0.0,
+                size=lease.delivery.size,
+            )
+
+    def _settled(self, item: Settlement, word: str) -> None:
+        if word == "lost":
+            metrics.FENCED.inc()
+            _log.warning("outcome refused: another holds the delivery", delivery=item.lease.id)
+        elif word in ("expired", "cancelled"):
+            metrics.OUTCOMES[word, "none"].inc(len(item.lease.delivery.recipients))

@@ -1,0 +1,427 @@
+"""The dispatcher: a process's egress paths, and what they share.
+
+A queue that was rung is routed and given to its path; the path says what it wants, here it gets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
+
+from msgspec import Struct
+
+from relay import log, metrics
+from relay.delivery.book import LeaseBook, now
+from relay.delivery.conclude import Conclusions
+from relay.delivery.doorstep import Doorstep, Granted, Parted
+from relay.delivery.job import Job
+from relay.delivery.nowhere import Nowhere
+from relay.delivery.path import EgressPath, Queue
+from relay.delivery.route import Route, Router
+from relay.delivery.supply import Leaser, Loader, Want
+from relay.delivery.table import AttemptTable, TableOptions
+from relay.errors import RelayError
+from relay.mail.exchange import RecipientReply
+from relay.mail.outcome import Failure
+from relay.policy.retry import RetrySchedule
+from relay.policy.shaping import Shaping
+from relay.smtp.connect import connect
+from relay.smtp.options import ConnectOptions, Target
+from relay.smtp.session import Session
+from relay.smtp.transaction import Transaction
+from relay.store.codec import Flag
+from relay.store.keys import parse_reference, reference
+from relay.store.leasing import Grant, Lease, Leasing
+from relay.store.paths import Path, Paths
+from relay.store.spool import Spool
+
+#: A final dot is written only in a lease with at least so many seconds left (invariant 3).
+_LAST_MOMENT = 5.0
+#: Seconds between rings that call other workers to a queue that keeps this one busy.
+_RING_AGAIN = 0.5
+_log = log.logger("relay.delivery")
+
+
+class DispatchOptions(Struct, frozen=True, kw_only=True):
+    """What a process delivers with. Times in seconds."""
+
+    holder: str
+    lease_s: float = 30.0
+    table: TableOptions = TableOptions()
+    schedule: RetrySchedule = RetrySchedule()
+
+
+class Dispatcher:
+    """Takes queues on with `drain`; `stop` hands everything back."""
+
+    def __init__(
+        self,
+        options: DispatchOptions,
+        *,
+        leasing: Leasing,
+        spool: Spool,
+        paths: Paths,
+        shaping: Shaping,
+        router: Router,
+        connecting: ConnectOptions,
+        ring: Callable[[Sequence[str]], None],
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.stopping = False
+        self.table = AttemptTable(options.table)
+        self.book = LeaseBook(options.lease_s)
+        self.router = router
+        self._options = options
+        self._leasing = leasing
+        self._spool = spool
+        self._connecting = connecting
+        self._ring = ring
+        self._leaser = Leaser(leasing, self.book)
+        self._loader = Loader(spool, self._loaded)
+        self._doorstep = Doorstep(paths, shaping, options.holder, ring)
+        self.conclusions = Conclusions(leasing, self.book, options.schedule, self._ended)
+        self.nowhere = Nowhere(self, self._leaser, paths)
+        self._paths: dict[Path, EgressPath] = {}
+        self._routing: dict[str, list[Queue]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._rung: dict[Queue, float] = {}
+        self._jobs: set[Job] = set()
+        #: One job at a time of those that may have ended a worker before.
+        self._alone: Job | None = None
+        self._to_be_alone: list[Job] = []
+        self._tended_at = now()
+
+    # Queues.
+
+    def drain(self, queues: Sequence[str]) -> None:
+        """Take on queues that were rung ("<partition>/<name>")."""
+        for text in queues:
+            try:
+                queue = parse_reference(text)
+            except ValueError as error:
+                _log.warning("not a queue", error=str(error))
+                continue
+            self._take_on(queue)
+
+    def _take_on(self, queue: Queue) -> None:
+        if self.stopping:
+            return
+        domain = queue[1]
+        found = self.router.cached(domain)
+        if isinstance(found, Route):
+            self._path_of(found).add(queue, found)
+        elif domain in self._routing:
+            self._routing[domain].append(queue)
+        else:
+            self._routing[domain] = [queue]
+            self.do(self._route(domain))
+
+    async def _route(self, domain: str) -> None:
+        try:
+            found = await self.router.route(domain)
+        finally:
+            queues = self._routing.pop(domain)
+        for queue in queues:
+            if self.stopping:
+                return
+            if isinstance(found, Route):
+                self._path_of(found).add(queue, found)
+            else:
+                self.nowhere.take(queue, found)
+
+    def _path_of(self, route: Route) -> EgressPath:
+        name = Path(route.source, route.site)
+        path = self._paths.get(name)
+        if path is None:
+            path = self._paths[name] = EgressPath(self, name, route)
+        return path
+
+    def ring_others(self, queue: Queue) -> None:
+        """More waits in the queue than this process has in hand: another worker may help."""
+        moment = self.loop.time()
+        if moment - self._rung.get(queue, 0.0) > _RING_AGAIN:
+            self._rung[queue] = moment
+            self._ring([reference(*queue)])
+
+    # What paths want.
+
+    def want(self, path: EgressPath, queue: Queue, count: int) -> None:
+        """Lease `count` deliveries of a queue for a path."""
+        proven = path.proven
+        self.table.take(count, proven=proven)
+
+        def granted(grant: Grant | None) -> None:
+            leases = grant.leases if grant is not None else ()
+            jobs = [job for lease in leases if (job := self._job(lease, path, proven))]
+            self.table.give_back(count - len(jobs), proven=proven)
+            path.granted(queue, grant, jobs)
+            self._room()
+
+        self._leaser.ask(Want(queue[0], queue[1], count, granted))
+
+    def _job(self, lease: Lease, path: EgressPath, proven: bool) -> Job | None:
+        """The job of a lease; None where the delivery is not to be attempted."""
+        metrics.LEASED.inc()
+        if lease.flags & (Flag.CANCEL | Flag.HOLD):
+            self.conclusions.flagged(lease)
+            return None
+        job = Job(lease, path, self.loop.time(), proven=proven)
+        self._jobs.add(job)
+        return job
+
+    def load(self, job: Job) -> None:
+        """Get a job ready to be sent."""
+        if job.lease.flags & Flag.ALONE and self._alone is not job:
+            if self._alone is not None:
+                self._to_be_alone.append(job)
+                return
+            self._alone = job
+        if job.lease.delivery.chunks:
+            job.path.loaded(job)
+        else:
+            job.octets = job.lease.delivery.size
+            self.table.load(job.octets)
+            self._loader.load(job)
+
+    def _loaded(self, job: Job) -> None:
+        if job not in self._jobs:
+            return
+        if job.content is None:
+            job.path.coming -= 1
+            self.conclusions.without_content(job.lease)
+            self._ended(job)
+        elif self.stopping:
+            job.path.coming -= 1
+            self.hand_back(job)
+        else:
+            job.path.loaded(job)
+
+    def enter(
+        self, path: EgressPath, held: list[str], fresh: int, deliveries: int, granted: Granted
+    ) -> None:
+        """Ask the fleet's limits for connections and deliveries."""
+        self._doorstep.enter(path, held, fresh, deliveries, granted)
+
+    def leave(
+        self, path: EgressPath, tokens: list[str], failure: Failure | None, parted: Parted
+    ) -> None:
+        """Give connections back."""
+        self._doorstep.leave(path, tokens, failure, parted)
+
+    async def connect(self, target: Target) -> Session | Failure:
+        """A session with a host."""
+        found = await connect(target, self._connecting)
+        if isinstance(found, Session):
+            metrics.CONNECTIONS.inc()
+            metrics.TLS[found.tls or "none"].inc()
+        else:
+            metrics.CONNECTIONS_FAILED[found.phase].inc()
+            _log.info(
+                "no session", host=target.host, address=target.address, reply=str(found.reply)
+            )
+        return found
+
+    def park(
+        self, leases: Sequence[Lease], queues: Sequence[Queue], wait_ms: int, reason: str
+    ) -> None:
+        """Let queues rest, their leases given back: nothing of them is in hand."""
+        metrics.PARKED.inc(len(queues))
+        _log.info(
+            "parked",
+            queues=len(queues),
+            first=queues[0][1] if queues else "",
+            wait=wait_ms / 1000,
+            reason=reason,
+        )
+        self.do(self._park(list(leases), list(queues), wait_ms, reason))
+
+    async def _park(
+        self, leases: list[Lease], queues: list[Queue], wait_ms: int, reason: str
+    ) -> None:
+        await self.release(leases, wait_ms)
+        by_partition: dict[int, list[str]] = {}
+        for partition, name in queues:
+            by_partition.setdefault(partition, []).append(name)
+        for partition, names in by_partition.items():
+            await self._leasing.park(partition, names, wait_ms, reason)
+
+    # Jobs.
+
+    def transaction(self, job: Job) -> Transaction:
+        """What a session is to send for a job."""
+        delivery = job.lease.delivery
+        lease = job.lease
+        return Transaction(
+            delivery.sender,
+            tuple(recipient.address for recipient in delivery.recipients),
+            delivery.size,
+            delivery.eight_bit,
+            delivery.smtputf8,
+            job.content,
+            None
+            if not delivery.chunks
+            else lambda: self._spool.chunks(lease.partition, lease.message, delivery.chunks),
+            job,
+        )
+
+    def may_finish(self, job: object) -> bool:
+        """Whether a job's final dot may be sent."""
+        return self.book.left(cast(Job, job).lease) >= _LAST_MOMENT
+
+    def conclude(self, token: object, session: Session, replies: Sequence[RecipientReply]) -> None:
+        """A job's transaction went its whole way."""
+        if session.served > 1:
+            metrics.SESSIONS_REUSED.inc()
+        self.conclusions.finished(cast(Job, token), session, replies)
+
+    def broken(self, token: object, session: Session, failure: Failure, *, doubt: bool) -> None:
+        """A job's session ended."""
+        job = cast(Job, token)
+        metrics.CONNECTIONS_FAILED[failure.phase].inc()
+        if not self.book.holds(job.lease) or self.stopping and not doubt:
+            self.hand_back(job)
+        elif self.conclusions.is_free(job, session, failure, doubt=doubt):
+            job.breaks += 1
+            job.path.supply.appendleft(job)
+        else:
+            self.conclusions.broken(job, session, failure, doubt=doubt)
+
+    def hand_back(self, job: Job) -> None:
+        """A job that has not begun is released, so that any worker may have it."""
+        self._ended(job)
+        self.do(self.release([job.lease]))
+
+    def forget(self, job: Job) -> None:
+        """A job is no longer in hand; its lease is another's business."""
+        self._ended(job)
+
+    async def release(self, leases: Sequence[Lease], wait_ms: int = 0) -> None:
+        """Give leases back without an attempt."""
+        by_partition: dict[int, list[Lease]] = {}
+        for lease in leases:
+            self.book.strike(lease)
+            by_partition.setdefault(lease.partition, []).append(lease)
+        for partition, some in by_partition.items():
+            metrics.RELEASED.inc(len(some))
+            for at in range(0, len(some), 50):
+                await self._leasing.release(partition, some[at : at + 50], wait_ms)
+
+    def _ended(self, job: Job) -> None:
+        if job not in self._jobs:
+            return
+        self._jobs.discard(job)
+        self.table.give_back(1, proven=job.proven)
+        self.table.load(-job.octets)
+        job.octets, job.content = 0, None
+        if self._alone is job:
+            self._alone = None
+            if self._to_be_alone:
+                self.load(self._to_be_alone.pop(0))
+        self._room()
+
+    def _room(self) -> None:
+        """Let the path that waits longest for room in the table go on."""
+        path = self.table.next_waiting()
+        if path is not None:
+            self.loop.call_soon(path.advance)
+
+    # The process.
+
+    def do(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something beside; a store that is away ends it, and the queues are rung again."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and isinstance(task.exception(), RelayError):
+            _log.warning("not done", error=str(task.exception()))
+        elif not task.cancelled() and task.exception() is not None:
+            self.bug("a task failed", task)
+
+    def bug(self, message: str, task: asyncio.Task[Any]) -> None:
+        """Have an exception that nobody expected logged with its traceback."""
+        context = {"message": message, "exception": task.exception(), "task": task}
+        self.loop.call_exception_handler(context)
+
+    async def tend(self) -> None:
+        """Once every third of a lease: renew connections, forget idle paths; and after this process
+        stood still too long, close its sockets first (invariant 8)."""
+        moment = now()
+        if moment - self._tended_at > self._options.lease_s:
+            _log.warning("this process stood still", seconds=round(moment - self._tended_at))
+            for path in list(self._paths.values()):
+                path.staff.end(at_once=True)
+        self._tended_at = moment
+        for number, (name, path) in enumerate(list(self._paths.items())):
+            path.staff.tend()
+            if path.idle:
+                self.table.forget(path)
+                del self._paths[name]
+            if number % 50 == 49:
+                await asyncio.sleep(0)
+        horizon = self.loop.time() - _RING_AGAIN
+        self._rung = {queue: at for queue, at in self._rung.items() if at > horizon}
+        metrics.CONNECTIONS_OPEN.set(sum(len(path.staff.sessions) for path in self._paths.values()))
+        metrics.ATTEMPTS_OPEN.set(len(self.book))
+
+    def lost(self, lease: Lease) -> None:
+        """The store says that the lease is another's now."""
+        metrics.LOST.inc()
+        self.book.strike(lease)
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """The jobs in hand, as JSON fields."""
+        moment = self.loop.time()
+        return [
+            {
+                "delivery": job.lease.id,
+                "domain": job.lease.queue,
+                "site": job.path.name.site,
+                "fence": job.lease.fence,
+                "leased_s": round(moment - job.leased_at, 3),
+                "sending": bool(job.attempted_at),
+            }
+            for job in self._jobs
+        ]
+
+    @property
+    def in_hand(self) -> int:
+        """Jobs of this process."""
+        return len(self._jobs)
+
+    async def stop(self, grace: float) -> None:
+        """Hand everything back within `grace` seconds.
+
+        What has not begun is released; what is before its final dot is aborted at half of the time;
+        what is after it waits to the end, and is then settled as deferred, a possible double.
+        """
+        self.stopping = True
+        ends_at = self.loop.time() + grace
+        await self._leaser.close()
+        paths = list(self._paths.values())
+        for path in paths:
+            await self.release(path.give_up())
+            path.staff.end(at_once=False)
+        await self._until(lambda: not self._jobs, ends_at - grace / 2)
+        for job in list(self._jobs):
+            if job.session is not None and not job.session.in_doubt:
+                job.session.abort()
+        await self._until(lambda: not self._jobs, ends_at)
+        for path in paths:
+            path.staff.end(at_once=True)
+        await self._finish()
+
+    async def _finish(self) -> None:
+        """Everything is handed back in this process: have the store know."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.conclusions.settler.drained()
+        await self._doorstep.drained()
+        await self.router.close()
+
+    async def _until(self, done: Callable[[], bool], deadline: float) -> None:
+        while not done() and self.loop.time() < deadline:
+            await asyncio.sleep(0.02)

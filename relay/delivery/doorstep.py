@@ -1,0 +1,171 @@
+"""The doorstep of sites: what paths ask of the fleet's limits, many in one round trip.
+
+What is given back is said before what is asked for, so that successes have widened a window when
+its path asks for more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from relay import metrics
+from relay.errors import RelayError
+from relay.mail.outcome import Failure, Scope
+from relay.policy.shaping import Shaping
+from relay.store.keys import reference
+from relay.store.leasing import MOST_DELIVERIES
+from relay.store.paths import Ask, Grant, Left, Parting, Paths
+
+if TYPE_CHECKING:
+    from relay.delivery.path import EgressPath
+
+Granted = Callable[[Ask, Grant | None], None]
+Parted = Callable[[Left | None, Failure | None], None]
+
+#: Failures in these phases say nothing about the site.
+_NOT_THE_SITE = ("local", "content")
+
+
+class _Question(Struct):
+    ask: Ask
+    granted: Granted
+
+
+class _Farewell(Struct):
+    parting: Parting
+    failure: Failure | None
+    parted: Parted
+
+
+def is_of_site(failure: Failure | None) -> bool:
+    """Whether a failure is to shrink the site's window."""
+    return (
+        failure is not None
+        and failure.scope in (Scope.HOST, Scope.SITE)
+        and failure.phase not in _NOT_THE_SITE
+    )
+
+
+class Doorstep:
+    """Gathers the questions of one turn of the loop; `ring` gets the queues that may come in now."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        shaping: Shaping,
+        holder: str,
+        ring: Callable[[Sequence[str]], None],
+    ) -> None:
+        self._paths = paths
+        self._shaping = shaping
+        self._holder = holder
+        self._ring = ring
+        self._loop = asyncio.get_running_loop()
+        self._numbers = count(1)
+        self._questions: list[_Question] = []
+        self._farewells: list[_Farewell] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._due = False
+
+    def enter(
+        self, path: EgressPath, held: list[str], fresh: int, deliveries: int, granted: Granted
+    ) -> None:
+        """Ask for `fresh` connections besides those held, and for deliveries."""
+        partition, name = next(iter(path.queues), (0, path.name.site))
+        self._report(path)
+        limits = self._shaping.limits(path.name.source, path.name.site, name)
+        if deliveries and limits.delivery_rate is None:
+            # Nothing is drawn from anything, so one question may serve for many deliveries.
+            deliveries = MOST_DELIVERIES
+        ask = Ask(
+            path=path.name,
+            queue=reference(partition, name),
+            limits=limits,
+            held=tuple(held),
+            fresh=tuple(f"{self._holder}.{next(self._numbers)}" for _ in range(fresh)),
+            deliveries=deliveries,
+        )
+        self._questions.append(_Question(ask, granted))
+        self._soon()
+
+    def leave(
+        self, path: EgressPath, tokens: list[str], failure: Failure | None, parted: Parted
+    ) -> None:
+        """Give connections back, and tell how the site behaved since the last time."""
+        bad = is_of_site(failure)
+        parting = Parting(
+            path=path.name,
+            limits=self._shaping.limits(path.name.source, path.name.site),
+            tokens=tuple(tokens),
+            successes=path.staff.take_successes(),
+            failures=int(bad),
+            reply=str(failure.reply)[:200] if failure is not None and bad else "",
+        )
+        self._farewells.append(_Farewell(parting, failure, parted))
+        self._soon()
+
+    async def drained(self) -> None:
+        """Wait until all that was said is answered."""
+        while self._due or self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.sleep(0)
+
+    def _report(self, path: EgressPath) -> None:
+        if path.staff.successes:
+            self.leave(path, [], None, _unheard)
+
+    def _soon(self) -> None:
+        if not self._due:
+            self._due = True
+            self._loop.call_soon(self._go)
+
+    def _go(self) -> None:
+        self._due = False
+        farewells, self._farewells = self._farewells, []
+        questions, self._questions = self._questions, []
+        for work in (self._part(farewells), self._ask(questions)):
+            task = self._loop.create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _part(self, farewells: Sequence[_Farewell]) -> None:
+        if not farewells:
+            return
+        answers: Sequence[Left | None]
+        try:
+            answers = await self._paths.leave([one.parting for one in farewells])
+        except RelayError:
+            # What was held expires by itself.
+            answers = [None] * len(farewells)
+        for one, left in zip(farewells, answers, strict=True):
+            one.parted(left, one.failure)
+            if left is not None and left.queues:
+                self._ring(left.queues)
+
+    async def _ask(self, questions: Sequence[_Question]) -> None:
+        if not questions:
+            return
+        answers: Sequence[Grant | None]
+        try:
+            answers = await self._paths.enter([one.ask for one in questions])
+        except RelayError:
+            answers = [None] * len(questions)
+        for one, grant in zip(questions, answers, strict=True):
+            _count_refusal(one.ask, grant)
+            one.granted(one.ask, grant)
+
+
+def _count_refusal(ask: Ask, grant: Grant | None) -> None:
+    if grant is None:
+        metrics.PATH_REFUSED["store"].inc()
+    elif ask.fresh and not grant.fresh:
+        metrics.PATH_REFUSED["window" if grant.state == "open" else "breaker"].inc()
+
+
+def _unheard(_left: Left | None, _failure: Failure | None) -> None:
+    """Nobody waits for the answer to a report."""

@@ -1,0 +1,94 @@
+"""The heartbeat: a thread with a loop and a connection of its own that renews this process's leases,
+so that nothing that keeps the main loop busy can cost them."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from relay import log, metrics
+from relay.delivery.book import LeaseBook, now
+from relay.errors import RelayError
+from relay.store.address import Address
+from relay.store.client import ClientOptions, StoreClient
+from relay.store.keys import partition_keys
+from relay.store.leasing import Lease
+from relay.store.script import Text, script
+
+EXTEND = script("extend")
+#: Leases in one call at most.
+_MOST = 50
+_log = log.logger("relay.delivery")
+
+
+class Heartbeat:
+    """Renews every third of a lease. `lost` is called, in the heartbeat's thread, for each lease that is
+    another's now."""
+
+    def __init__(
+        self,
+        book: LeaseBook,
+        *,
+        address: Address,
+        partitions: int,
+        holder: str,
+        lease_ms: int,
+        lost: Callable[[Lease], None],
+    ) -> None:
+        self._book = book
+        self._address = address
+        self._partitions = partitions
+        self._holder = holder
+        self._lease_ms = lease_ms
+        self._lost = lost
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End; waits for a beat that is under way, a second at most."""
+        self._ended.set()
+        self._thread.join(1.0)
+
+    def _run(self) -> None:
+        asyncio.run(self._beat())
+
+    async def _beat(self) -> None:
+        pause = self._lease_ms / 3000
+        patience = ClientOptions(patience=pause)
+        client = StoreClient(self._address, patience)
+        while not await asyncio.to_thread(self._ended.wait, pause):
+            try:
+                await self._renew(client)
+            except RelayError as error:
+                _log.warning("leases not renewed", error=str(error), leases=len(self._book))
+        await client.close()
+
+    async def _renew(self, client: StoreClient) -> None:
+        leases = sorted(self._book.leases(), key=lambda lease: lease.partition)
+        for partition, group in groupby(leases, key=lambda lease: lease.partition):
+            some = list(group)
+            for at in range(0, len(some), _MOST):
+                await self._extend(client, partition, some[at : at + _MOST])
+
+    async def _extend(self, client: StoreClient, partition: int, leases: Sequence[Lease]) -> None:
+        keys = partition_keys(partition, self._partitions)
+        args: list[Text] = [self._holder, self._lease_ms]
+        for lease in leases:
+            args += (lease.id, lease.fence)
+        asked_at = now()
+        names = [keys.deliveries, keys.leased, keys.seen]
+        _, *words = await client.call(EXTEND, names, args)
+        for lease, word in zip(leases, words, strict=True):
+            if word == b"lost":
+                # It may have been settled while this call was on its way.
+                if self._book.holds(lease):
+                    self._lost(lease)
+            else:
+                self._book.renewed(lease, asked_at)
+        metrics.EXTENDED.inc(len(leases))

@@ -1,0 +1,110 @@
+"""Judging an attempt: from the replies to each recipient, what is to be recorded. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct, structs
+
+from relay.mail.delivery import Attempt, Delivery, Result
+from relay.mail.outcome import Bounced, Delivered, Outcome
+from relay.mail.reply import Reply
+from relay.policy.notify import wanted
+from relay.store.codec import VERSION, encode_attempt, encode_delivery
+from relay.store.leasing import Lease, Settlement
+
+#: Characters of a remote host's text that a record keeps.
+_MOST_TEXT = 512
+
+
+class Circumstances(Struct, frozen=True):
+    """When and where an attempt was made; `at_ms` is a Unix time."""
+
+    at_ms: int
+    took_ms: int
+    host: str = ""
+    address: str = ""
+    tls: str = ""
+
+
+def fate(outcome: Outcome) -> str:
+    """The word for an outcome in records and logs."""
+    if isinstance(outcome, Delivered):
+        return "delivered"
+    return "bounced" if isinstance(outcome, Bounced) else "deferred"
+
+
+def judge(
+    lease: Lease, outcomes: Sequence[Outcome], where: Circumstances, *, wait_ms: int
+) -> Settlement:
+    """The settlement of an attempt with an outcome for each recipient, in order.
+
+    Recipients that were deferred remain; `wait_ms` is how long they wait.
+    """
+    delivery = lease.delivery
+    fates = [fate(outcome) for outcome in outcomes]
+    attempt = Attempt(
+        VERSION,
+        lease.attempts + 1,
+        where.at_ms,
+        where.took_ms,
+        where.host,
+        where.address,
+        where.tls,
+        tuple(
+            _result(recipient.address, word, outcome.reply)
+            for recipient, word, outcome in zip(delivery.recipients, fates, outcomes, strict=True)
+        ),
+    )
+    left = tuple(
+        recipient
+        for recipient, word in zip(delivery.recipients, fates, strict=True)
+        if word == "deferred"
+    )
+    final = len(left) < len(fates)
+    return Settlement(
+        lease=lease,
+        verb="later" if left else "final",
+        wait_ms=wait_ms,
+        body=_remaining(delivery, left) if left and final else b"",
+        final=final,
+        attempt=encode_attempt(attempt),
+        event=_event(delivery, fates),
+    )
+
+
+def in_doubt(settlement: Settlement) -> Settlement:
+    """The same, told as a possible double: the final dot was sent and its reply never came."""
+    return structs.replace(settlement, event="p")
+
+
+def flagged(lease: Lease) -> Settlement:
+    """What to say of a delivery that was leased although a cancel or hold is asked for."""
+    return Settlement(
+        lease=lease, verb="later", wait_ms=0, body=b"", final=False, attempt=b"", event="f"
+    )
+
+
+def without_content(lease: Lease) -> Settlement:
+    """What to say of a delivery whose content the store does not have."""
+    return Settlement(
+        lease=lease, verb="hold", wait_ms=0, body=b"", final=False, attempt=b"", event="f"
+    )
+
+
+def _result(recipient: str, word: str, reply: Reply) -> Result:
+    return Result(recipient, word, reply.code, reply.enhanced, reply.text[:_MOST_TEXT])
+
+
+def _remaining(delivery: Delivery, left: tuple[object, ...]) -> bytes:
+    return encode_delivery(structs.replace(delivery, recipients=left))
+
+
+def _event(delivery: Delivery, fates: Sequence[str]) -> str:
+    """d, b or f; in upper case where the sender is to be told (`relay.store.outbox`)."""
+    letter = "b" if "bounced" in fates else "d" if "delivered" in fates else "f"
+    report = any(
+        word != "deferred" and wanted(delivery.sender, recipient.notify, word)
+        for recipient, word in zip(delivery.recipients, fates, strict=True)
+    )
+    return letter.upper() if report else letter

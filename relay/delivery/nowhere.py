@@ -1,0 +1,57 @@
+"""Queues without a route: bounced where the domain takes no mail for good, else parked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from relay.delivery.path import Queue
+from relay.delivery.supply import Leaser, Want
+from relay.delivery.unroutable import RouteFailure
+from relay.mail.reply import Reply
+from relay.policy.shaping import Limits
+from relay.store.codec import Flag
+from relay.store.leasing import MOST_DELIVERIES, Grant
+from relay.store.paths import Parting, Path, Paths
+
+if TYPE_CHECKING:
+    from relay.delivery.dispatcher import Dispatcher
+
+#: One failed look-up is enough to let a domain rest; it rests longer each time.
+_LIMITS = Limits(connections=1, initial=1)
+#: The shortest rest, in ms, where the store could not say.
+_SHORTEST_REST = 5000
+
+
+class Nowhere:
+    """Takes on queues that no path can have."""
+
+    def __init__(self, dispatcher: Dispatcher, leaser: Leaser, paths: Paths) -> None:
+        self._desk = dispatcher
+        self._leaser = leaser
+        self._paths = paths
+
+    def take(self, queue: Queue, failure: RouteFailure) -> None:
+        """A queue was rung whose domain has no route."""
+        if failure.permanent:
+            self._bounce(queue, failure.reply)
+        else:
+            self._desk.do(self._rest(queue, failure.reply))
+
+    def _bounce(self, queue: Queue, reply: Reply) -> None:
+        def granted(grant: Grant | None) -> None:
+            for lease in grant.leases if grant is not None else ():
+                if lease.flags & (Flag.CANCEL | Flag.HOLD):
+                    self._desk.conclusions.flagged(lease)
+                else:
+                    self._desk.conclusions.unroutable(lease, reply)
+            if grant is not None and grant.more and not self._desk.stopping:
+                self._bounce(queue, reply)
+
+        self._leaser.ask(Want(*queue, MOST_DELIVERIES, granted))
+
+    async def _rest(self, queue: Queue, reply: Reply) -> None:
+        """No message is attempted (invariant 7): the domain rests, as a dead site does."""
+        path = Path("", f"?{queue[1]}")
+        parting = Parting(path, _LIMITS, failures=1, reply=str(reply)[:200])
+        [left] = await self._paths.leave([parting])
+        self._desk.park([], [queue], max(left.again_ms, _SHORTEST_REST), str(reply))

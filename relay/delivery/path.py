@@ -1,0 +1,197 @@
+"""An egress path in this process: the queues that go to one site, what is leased for them, and the
+sessions that send it.
+
+Order of work: queues are rung, connections granted, deliveries leased (no more than are granted and
+can be sent soon), content loaded, sessions opened; a session then pulls its transactions from here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from relay.delivery.job import Job
+from relay.delivery.route import Route
+from relay.delivery.staff import Staff
+from relay.mail.exchange import RecipientReply
+from relay.mail.outcome import Failure
+from relay.smtp.session import Session
+from relay.smtp.transaction import Transaction
+from relay.store.leasing import Grant, Lease
+
+if TYPE_CHECKING:
+    from relay.delivery.dispatcher import Dispatcher
+    from relay.store.paths import Path
+
+#: Jobs at hand for a path: at first, and at most.
+_FIRST_AHEAD = 4
+_MOST_AHEAD = 100
+#: Who waits so long at hand, in seconds, waits for a session; then less is leased ahead.
+_LONG_WAIT = 1.0
+#: A job in a lease shorter than this, in seconds, is not begun.
+_SPARE = 10.0
+
+Queue = tuple[int, str]
+
+
+class EgressPath:
+    """One (egress source, site). The driver of its sessions."""
+
+    def __init__(self, dispatcher: Dispatcher, name: Path, route: Route) -> None:
+        self.dispatcher = dispatcher
+        self.name = name
+        self.route = route
+        self.queues: OrderedDict[Queue, None] = OrderedDict()
+        #: Jobs with their content, in the order to send them.
+        self.supply: deque[Job] = deque()
+        #: Jobs asked for or without their content yet.
+        self.coming = 0
+        #: Deliveries that may still be leased under the last grant.
+        self.allowance = 0
+        self.staff = Staff(self)
+        self.last_success = -1e9
+        self._ahead = _FIRST_AHEAD
+        self._leasing = 0
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is in hand and nothing is wanted: the path may be forgotten."""
+        return not (self.queues or self.supply or self.coming or self.staff.busy)
+
+    @property
+    def proven(self) -> bool:
+        """A success was seen lately, so the path may use the whole attempt table."""
+        return self.dispatcher.table.is_proven(self.last_success, self.dispatcher.loop.time())
+
+    def add(self, queue: Queue, route: Route) -> None:
+        """A queue was rung: it may have ready deliveries."""
+        self.route = route
+        self.queues[queue] = None
+        self.advance()
+
+    def advance(self) -> None:
+        """Do whatever can be done now: feed idle sessions, lease, and open sessions."""
+        if self.supply:
+            self.staff.feed()
+        if self.queues and not self.dispatcher.stopping:
+            self._lease()
+        self.staff.fill()
+
+    # Leasing.
+
+    def _lease(self) -> None:
+        at_hand = len(self.supply) + self.coming
+        if self._leasing or at_hand > self._ahead // 2:
+            return
+        if not self.staff.has_place or self.allowance <= 0:
+            self.staff.ask(deliveries=self._ahead)
+            return
+        proven = self.proven
+        count = min(
+            self._ahead - at_hand, self.allowance, self.dispatcher.table.room(proven=proven)
+        )
+        if count <= 0:
+            self.dispatcher.table.wait(self)
+            return
+        partition = next(iter(self.queues))[0]
+        names = [queue for queue in self.queues if queue[0] == partition][:count]
+        share = max(1, count // len(names))
+        for queue in names:
+            self._leasing += 1
+            self.dispatcher.want(self, queue, share)
+
+    def granted(self, queue: Queue, grant: Grant | None, jobs: Sequence[Job]) -> None:
+        """The answer to a wish for leases; `jobs` are those to be attempted."""
+        self._leasing -= 1
+        if grant is None or not grant.more:
+            self.queues.pop(queue, None)
+        else:
+            self.queues.move_to_end(queue)
+            if not self.supply and self.staff.any_idle:
+                # Faster than what was leased ahead: lease more at once.
+                self._ahead = min(self._ahead * 2, _MOST_AHEAD)
+                self.dispatcher.ring_others(queue)
+        self.allowance -= len(jobs)
+        self.coming += len(jobs)
+        for job in jobs:
+            self.dispatcher.load(job)
+        if not self._leasing:
+            self.advance()
+
+    def loaded(self, job: Job) -> None:
+        """A job can be sent."""
+        self.coming -= 1
+        job.ready_at = self.dispatcher.loop.time()
+        self.supply.append(job)
+        if self.staff.any_idle:
+            self.staff.feed()
+        else:
+            self.staff.fill()
+
+    def give_up(self) -> list[Lease]:
+        """Let go of all that has not begun: the leases to be released."""
+        jobs = list(self.supply)
+        self.supply.clear()
+        for job in jobs:
+            self.dispatcher.forget(job)
+        return [job.lease for job in jobs]
+
+    def refused(self, wait_ms: int, reason: str) -> None:
+        """The site takes nothing now, and no session is left: nothing of this path is to wait here."""
+        leases = self.give_up()
+        queues = list(self.queues)
+        self.queues.clear()
+        self.dispatcher.table.forget(self)
+        for lease in leases:
+            queue = (lease.partition, lease.queue)
+            if queue not in queues:
+                queues.append(queue)
+        self.dispatcher.park(leases, queues, wait_ms, reason)
+
+    # What sessions ask and tell (relay.smtp.transaction.Driver).
+
+    def next_transaction(self, session: Session) -> Transaction | None:
+        """The next job that is at hand, for a session that may have it."""
+        supply = self.supply
+        if not supply or not self.staff.may_send(session):
+            return None
+        now = self.dispatcher.loop.time()
+        while supply:
+            job = supply.popleft()
+            if self.dispatcher.book.left(job.lease) < _SPARE:
+                self.dispatcher.hand_back(job)
+                continue
+            if now - job.ready_at > _LONG_WAIT:
+                self._ahead = max(self._ahead // 2, 1)
+            job.attempted_at, job.session = now, session
+            if len(supply) <= self._ahead // 2 and self.queues:
+                self.dispatcher.loop.call_soon(self.advance)
+            return self.dispatcher.transaction(job)
+        return None
+
+    def may_finish(self, session: Session, transaction: Transaction) -> bool:
+        """Only while the lease is surely ours (invariant 3)."""
+        return self.dispatcher.may_finish(transaction.token)
+
+    def finished(
+        self, session: Session, transaction: Transaction, replies: Sequence[RecipientReply]
+    ) -> None:
+        """Each recipient has its reply."""
+        self.last_success = self.dispatcher.loop.time()
+        self.staff.succeeded(session)
+        self.dispatcher.conclude(transaction.token, session, replies)
+        if self.queues and not self.supply:
+            self.advance()
+
+    def broken(
+        self, session: Session, transaction: Transaction, failure: Failure, in_doubt: bool
+    ) -> None:
+        """The session ended under a transaction."""
+        self.staff.failed(session, failure)
+        self.dispatcher.broken(transaction.token, session, failure, doubt=in_doubt)
+
+    def closed(self, session: Session) -> None:
+        """A session is gone."""
+        self.staff.closed(session)
+        self.advance()

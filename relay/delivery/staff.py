@@ -1,0 +1,276 @@
+"""The sessions of one egress path, and the connections that the fleet of workers granted for them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from relay.mail.outcome import Failure, Scope
+from relay.mail.reply import Reply
+from relay.smtp.session import Session
+from relay.store.paths import Ask, Grant, Left
+
+if TYPE_CHECKING:
+    from relay.delivery.path import EgressPath
+
+#: A job that is at hand so long, in seconds, while all sessions are busy, gets a further one.
+_PATIENCE = 0.02
+#: How long a host that could not be reached is tried last, in seconds.
+_BAD_HOST = 60.0
+#: The shortest time for which a site without any session is left alone, in ms.
+_SHORTEST_REST = 1000
+#: How long a path with sessions waits before it asks for more than it was granted, in seconds.
+_WINDOW_REST = 0.05
+_NO_HOST = Failure(Reply(451, "4.4.1", "no host to try"), Scope.SITE, "connect")
+
+
+class Staff:
+    """Opens sessions as they are needed and granted, and gives connections back."""
+
+    def __init__(self, path: EgressPath) -> None:
+        self._path = path
+        self._desk = path.dispatcher
+        self.sessions: dict[Session, str] = {}
+        self._opening: dict[asyncio.Task[None], str] = {}
+        #: Connections that were granted and are not used yet.
+        self._spare: list[str] = []
+        self._asking = False
+        self._not_before = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._bad: dict[str, float] = {}
+        #: Transactions since the last report that the site answered.
+        self.successes = 0
+        #: The connection that tries whether the site is back, and may carry one delivery.
+        self._probe = ""
+        self._waiters = 0
+
+    @property
+    def busy(self) -> bool:
+        """There are sessions, or some are to come."""
+        return self.has_place or self._asking
+
+    @property
+    def has_place(self) -> bool:
+        """A connection is granted, used or not."""
+        return bool(self.sessions or self._opening or self._spare)
+
+    @property
+    def any_idle(self) -> bool:
+        """A session waits for work."""
+        return any(session.idle for session in self.sessions)
+
+    def feed(self) -> None:
+        """Have idle sessions pull."""
+        for session in list(self.sessions):
+            if not self._path.supply:
+                return
+            if session.idle:
+                session.poke()
+
+    def may_send(self, session: Session) -> bool:
+        """Whether the session may have a further transaction; a probe has one."""
+        return not self._probe or session.served == 0
+
+    # Opening.
+
+    def fill(self) -> None:
+        """Open the first session at once, and more when those there are do not keep up."""
+        if not (self._path.supply or self._path.coming) or self._desk.stopping:
+            return
+        wanted = self._overdue() if self.has_sessions else 1
+        for _ in range(min(wanted - len(self._opening), len(self._spare))):
+            self._open(self._spare.pop(0))
+        lacking = wanted - len(self._opening)
+        if lacking > 0 and not self._probe:
+            self.ask(fresh=lacking)
+
+    @property
+    def has_sessions(self) -> bool:
+        """There is a session, or one is being opened."""
+        return bool(self.sessions or self._opening)
+
+    def _overdue(self) -> int:
+        """How many jobs waited too long at hand; looks again soon where none did yet."""
+        limit = self._desk.loop.time() - _PATIENCE
+        count = sum(1 for job in self._path.supply if job.ready_at <= limit)
+        if self._path.supply and not count:
+            self._look_in(_PATIENCE)
+        return count
+
+    def _look_in(self, seconds: float) -> None:
+        """See in a while what can be done then."""
+        if self._timer is None:
+            self._timer = self._desk.loop.call_later(seconds, self._look_again)
+
+    def _look_again(self) -> None:
+        self._timer = None
+        self._path.advance()
+
+    def _open(self, token: str) -> None:
+        task = self._desk.loop.create_task(self._connect(token))
+        self._opening[task] = token
+        task.add_done_callback(self._connected)
+
+    async def _connect(self, token: str) -> None:
+        found = await self._first_that_answers()
+        if isinstance(found, Failure):
+            self._leave([token], found)
+            return
+        self._bad.pop(found.target.address, None)
+        self.sessions[found] = token
+        found.start(self._path)
+
+    def _connected(self, task: asyncio.Task[None]) -> None:
+        token = self._opening.pop(task)
+        if task.cancelled():
+            self._leave([token])
+        elif task.exception() is not None:
+            self._leave([token])
+            self._desk.bug("opening a session failed", task)
+        self._path.advance()
+
+    async def _first_that_answers(self) -> Session | Failure:
+        """A session with the first host that gives one; those that failed lately come last."""
+        found: Session | Failure = _NO_HOST
+        now = self._desk.loop.time()
+        order = self._path.route.order()
+        for target in sorted(order, key=lambda one: self._bad.get(one.address, 0.0) > now):
+            found = await self._desk.connect(target)
+            if isinstance(found, Session):
+                return found
+            self._bad[target.address] = self._desk.loop.time() + _BAD_HOST
+        return found
+
+    # Grants.
+
+    def ask(self, *, fresh: int = 0, deliveries: int = 1) -> None:
+        """Ask for further connections and deliveries; one question at a time."""
+        if self._asking or self._desk.stopping:
+            return
+        left = self._not_before - self._desk.loop.time()
+        if left > 0:
+            self._look_in(left)
+            return
+        self._asking = True
+        count = fresh if self.has_place else max(fresh, 1)
+        self._desk.enter(self._path, self._held(), count, deliveries, self._granted)
+
+    def _held(self) -> list[str]:
+        return [*self.sessions.values(), *self._opening.values(), *self._spare]
+
+    def _granted(self, ask: Ask, grant: Grant | None) -> None:
+        """The answer; None where the store gave none."""
+        self._asking = False
+        if grant is None:
+            self._not_before = self._desk.loop.time() + _SHORTEST_REST / 1000
+            self._rest(_SHORTEST_REST, "the store does not answer")
+            return
+        self._note(grant, ask)
+        self._spare += grant.fresh
+        self._path.allowance += grant.deliveries
+        if grant.fresh or grant.deliveries:
+            if len(grant.fresh) < len(ask.fresh):
+                # The window is used up; successes may widen it soon.
+                self._not_before = self._desk.loop.time() + _WINDOW_REST
+            self._path.advance()
+        else:
+            self._not_before = self._desk.loop.time() + grant.again_ms / 1000
+            self._rest(grant.again_ms, grant.reply or "no connection is free at the site")
+
+    def _note(self, grant: Grant, ask: Ask) -> None:
+        self._waiters = grant.waiters
+        self._probe = grant.probe
+        lost = set(ask.held).difference(grant.held)
+        if not lost:
+            return
+        for session, token in list(self.sessions.items()):
+            if token in lost:
+                session.quit()
+        gone = [token for token in self._spare if token in lost]
+        self._spare = [token for token in self._spare if token not in lost]
+        if gone:
+            self._leave(gone)
+
+    def _rest(self, wait_ms: int, reason: str) -> None:
+        """Nothing more may begin: where no session is left, the queues are parked."""
+        if not self.has_sessions:
+            self._give_spare_back()
+            self._path.refused(max(wait_ms, _SHORTEST_REST), reason)
+
+    # What becomes of sessions.
+
+    def take_successes(self) -> int:
+        """Successes since the last report."""
+        successes, self.successes = self.successes, 0
+        return successes
+
+    def succeeded(self, session: Session) -> None:
+        """A transaction went its whole way."""
+        self.successes += 1
+        if self._probe and self.sessions.get(session) == self._probe:
+            self._probe = ""
+            self._leave([])
+
+    def failed(self, session: Session, failure: Failure) -> None:
+        """A session ended under a transaction."""
+        token = self.sessions.pop(session, None)
+        if token is not None:
+            self._leave([token], failure)
+
+    def closed(self, session: Session) -> None:
+        """A session is gone, for whatever reason."""
+        token = self.sessions.pop(session, None)
+        if token is not None:
+            self._leave([token])
+
+    def _leave(self, tokens: list[str], failure: Failure | None = None) -> None:
+        self._desk.leave(self._path, tokens, failure, self._left)
+
+    def _left(self, left: Left | None, failure: Failure | None) -> None:
+        """The store knows; after a failure the queues rest unless a session is left."""
+        if failure is None:
+            self._path.advance()
+            return
+        again_ms = left.again_ms if left is not None else 0
+        self._not_before = self._desk.loop.time() + max(again_ms, _SHORTEST_REST) / 1000
+        self._probe = ""
+        self._rest(again_ms, str(failure.reply))
+
+    def _give_spare_back(self) -> None:
+        if self._spare:
+            spare, self._spare = self._spare, []
+            self._leave(spare)
+
+    # Now and then.
+
+    def tend(self) -> None:
+        """Give up what is not needed, renew the rest, and report successes."""
+        if self._spare and not self._path.supply and not self._path.coming:
+            self._give_spare_back()
+        if self._waiters:
+            for session in list(self.sessions):
+                if session.idle:
+                    session.quit()
+        if self.has_place and not self._asking:
+            self._asking = True
+            self._desk.enter(self._path, self._held(), 0, 0, self._renewed)
+
+    def _renewed(self, ask: Ask, grant: Grant | None) -> None:
+        self._asking = False
+        if grant is not None:
+            self._note(grant, ask)
+        self._path.advance()
+
+    def end(self, *, at_once: bool) -> None:
+        """Close what is idle; everything where `at_once`."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for task in list(self._opening):
+            task.cancel()
+        for session in list(self.sessions):
+            if at_once:
+                session.abort()
+            else:
+                session.quit()
+        self._give_spare_back()

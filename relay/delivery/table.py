@@ -1,0 +1,80 @@
+"""The attempt table: how many jobs a process takes, so that slow sites cannot use it up."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from relay.delivery.path import EgressPath
+
+
+class TableOptions(Struct, frozen=True):
+    """What one process holds at most."""
+
+    #: Jobs in hand.
+    attempts: int = 2000
+    #: Octets of content in hand.
+    octets: int = 64 << 20
+    #: A site without a success for so long, in seconds, is unproven: all of those share half of the table.
+    proven_s: float = 60.0
+
+
+class AttemptTable:
+    """Counts jobs and octets in hand; paths that found no room wait here for it, first come first served."""
+
+    def __init__(self, options: TableOptions) -> None:
+        self._options = options
+        self._jobs = 0
+        self._octets = 0
+        #: Jobs of paths that were unproven when they were taken.
+        self._unproven = 0
+        self._waiting: OrderedDict[EgressPath, None] = OrderedDict()
+
+    @property
+    def jobs(self) -> int:
+        """Jobs in hand."""
+        return self._jobs
+
+    def is_proven(self, last_success: float, now: float) -> bool:
+        """Whether a site had a success lately."""
+        return now - last_success < self._options.proven_s
+
+    def room(self, *, proven: bool) -> int:
+        """How many more jobs a path may take."""
+        if self._octets >= self._options.octets:
+            return 0
+        room = self._options.attempts - self._jobs
+        if not proven:
+            room = min(room, self._options.attempts // 2 - self._unproven)
+        return max(room, 0)
+
+    def take(self, count: int, *, proven: bool) -> None:
+        """Count jobs that were asked for."""
+        self._jobs += count
+        if not proven:
+            self._unproven += count
+
+    def give_back(self, count: int, *, proven: bool) -> None:
+        """Count jobs that ended, or were not granted; then let others have the room."""
+        self._jobs -= count
+        if not proven:
+            self._unproven -= count
+
+    def load(self, octets: int) -> None:
+        """Count content that is at hand, or (negative) gone."""
+        self._octets += octets
+
+    def wait(self, path: EgressPath) -> None:
+        """Have `path.advance()` called when there is room."""
+        self._waiting[path] = None
+
+    def forget(self, path: EgressPath) -> None:
+        """The path wants nothing any more."""
+        self._waiting.pop(path, None)
+
+    def next_waiting(self) -> EgressPath | None:
+        """The path that waited longest, taken from the list."""
+        return self._waiting.popitem(last=False)[0] if self._waiting else None

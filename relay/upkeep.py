@@ -1,0 +1,104 @@
+"""Upkeep: what time and lost workers call for, done by every worker for all: promote, ring, reclaim.
+
+Nobody leads: each step is one script that gives each caller the next ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from relay import log, metrics
+from relay.errors import RelayError
+from relay.policy.retention import retention_ms
+from relay.store.client import StoreClient
+from relay.store.keys import reference
+from relay.store.leasing import Leasing
+from relay.store.memory import memory
+from relay.store.timing import Timing
+
+#: Calls of one step at most in one round; the next round goes on.
+_MOST_CALLS = 20
+#: The broker holds enough wake-ups when there are so many for each slot of the fleet.
+_ENOUGH = 4
+_log = log.logger("relay.upkeep")
+
+
+class Pump:
+    """One round: `turn`. `ring` publishes wake-ups, `depth` counts those that wait in the broker."""
+
+    def __init__(
+        self,
+        timing: Timing,
+        partitions: int,
+        *,
+        ring: Callable[[Sequence[str]], None],
+        depth: Callable[[], Awaitable[int]],
+        slots: Callable[[], int],
+    ) -> None:
+        self._timing = timing
+        self._partitions = partitions
+        self._ring = ring
+        self._depth = depth
+        self._slots = slots
+
+    async def turn(self) -> None:
+        """Promote what is due, reclaim what was lost, and ring whoever is to be rung."""
+        silent = await self._enough()
+        for partition in range(self._partitions):
+            await self._reclaim(partition)
+            await self._promote(partition)
+            if not silent:
+                await self._wake(partition)
+
+    async def _enough(self) -> bool:
+        """Whether the broker holds more wake-ups than the fleet can use."""
+        try:
+            return await self._depth() > _ENOUGH * max(self._slots(), 1)
+        except RelayError:
+            # It cannot be asked: the doorbell keeps what it can, and drops the rest.
+            return False
+
+    async def _promote(self, partition: int) -> None:
+        for _ in range(_MOST_CALLS):
+            done = await self._timing.promote(partition)
+            self._tell(partition, done.queues)
+            if not done.count:
+                return
+
+    async def _reclaim(self, partition: int) -> None:
+        for _ in range(_MOST_CALLS):
+            done = await self._timing.reclaim(partition)
+            lost = done.count + done.held
+            if lost:
+                metrics.RECLAIMED.inc(lost)
+                metrics.POSSIBLE_DOUBLES.inc(lost)
+                metrics.HELD["poison"].inc(done.held)
+                _log.warning("leases reclaimed", partition=partition, leases=lost, held=done.held)
+            self._tell(partition, done.queues)
+            if not lost:
+                return
+
+    async def _wake(self, partition: int) -> None:
+        for _ in range(_MOST_CALLS):
+            _, queues = await self._timing.ring(partition)
+            self._tell(partition, queues)
+            if not queues:
+                return
+
+    def _tell(self, partition: int, queues: Sequence[str]) -> None:
+        if queues:
+            self._ring([reference(partition, queue) for queue in queues])
+
+
+class Retention:
+    """Keeps how long closed records are kept in step with the store's memory."""
+
+    def __init__(self, client: StoreClient, leasing: Leasing, timing: Timing) -> None:
+        self._client = client
+        self._leasing = leasing
+        self._timing = timing
+
+    async def look(self) -> None:
+        """Read how full the store is. Raises StoreUnavailable."""
+        used, most = await memory(self._client)
+        self._leasing.retention_ms = self._timing.retention_ms = retention_ms(used, most)

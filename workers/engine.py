@@ -1,0 +1,191 @@
+"""The engine of a worker: everything that delivers, put together from the settings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from functools import partial
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from relay import log, metrics
+from relay.config import Settings, load_settings
+from relay.delivery.dispatcher import Dispatcher
+from relay.delivery.heartbeat import Heartbeat
+from relay.delivery.route import Router
+from relay.errors import RelayError
+from relay.lookup.resolver import Resolver
+from relay.policy.shaping import Shaping
+from relay.store.address import Address
+from relay.store.admission import Admission, AdmissionOptions
+from relay.store.client import ClientOptions, StoreClient
+from relay.store.doorbell import Doorbell
+from relay.store.leasing import Lease, Leasing
+from relay.store.paths import Paths
+from relay.store.schema import agree
+from relay.store.spool import Spool
+from relay.store.timing import Timing
+from relay.submission import Submitter
+from relay.upkeep import Pump, Retention
+from workers import options
+from workers.contract import Progress, Stop, WorkerInfo
+from workers.fields import submission_of
+
+_log = log.logger("relay.worker")
+#: Seconds between two looks at the store's memory.
+_MEMORY = 5.0
+
+
+def create() -> Engine:
+    """The engine that a worker runs (the Celery setting `relay_engine`)."""
+    return Engine(load_settings())
+
+
+class Engine:
+    """See `workers.contract.Engine`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._holder = secrets.token_hex(5)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ticks = 0
+        self._client = StoreClient(
+            Address.parse(settings.store.url),
+            ClientOptions(patience=settings.store.timeout),
+            _observe,
+        )
+        self._doorbell = Doorbell(Address.parse(settings.broker.url))
+        partitions = settings.store.partitions
+        self._leasing = Leasing(
+            self._client, partitions, self._holder, options.lease_options(settings)
+        )
+        self._timing = Timing(self._client, partitions, options.timing_options(settings))
+        self._submitter = Submitter(
+            Admission(
+                self._client,
+                partitions,
+                AdmissionOptions(deadline_ms=round(settings.lease.deadline * 1000)),
+            ),
+            partitions,
+            self._doorbell.ring,
+        )
+        self._dispatcher: Dispatcher | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._pump: Pump | None = None
+
+    async def start(self, worker: WorkerInfo) -> None:
+        """Open what is needed. Raises StoreUnavailable, ConfigError."""
+        settings = self._settings
+        await self._client.start()
+        await agree(self._client, settings.store.partitions)
+        router = Router(
+            Resolver(options.resolver_options(settings)), options.route_options(settings)
+        )
+        self._dispatcher = dispatcher = Dispatcher(
+            options.dispatch_options(settings, self._holder),
+            leasing=self._leasing,
+            spool=Spool(self._client, settings.store.partitions),
+            paths=Paths(self._client, self._holder, options.path_options(settings)),
+            shaping=Shaping(options.limits(settings)),
+            router=router,
+            connecting=options.connect_options(
+                settings, lambda address: not router.refusal(address)
+            ),
+            ring=self._doorbell.ring,
+        )
+        self._heartbeat = Heartbeat(
+            dispatcher.book,
+            address=Address.parse(settings.store.url),
+            partitions=settings.store.partitions,
+            holder=self._holder,
+            lease_ms=round(settings.lease.seconds * 1000),
+            lost=partial(_on_loop, self._loop, dispatcher.lost),
+        )
+        self._heartbeat.start()
+        self._pump = Pump(
+            self._timing,
+            settings.store.partitions,
+            ring=self._doorbell.ring,
+            depth=self._doorbell.depth,
+            slots=lambda: worker.concurrency,
+        )
+        retention = Retention(self._client, self._leasing, self._timing)
+        self._every(settings.lease.seconds / 3, dispatcher.tend)
+        self._every(_MEMORY, retention.look)
+        self._every(0.5, self._tick)
+        _log.info("worker started", holder=self._holder, hostname=worker.hostname)
+
+    async def drain(self, queues: Sequence[str]) -> None:
+        """Take these queues on."""
+        metrics.DRAINS.inc()
+        self._running.drain(queues)
+
+    async def submit(self, fields: Mapping[str, Any]) -> str:
+        """Accept a message given as JSON fields."""
+        accepted = await self._submitter.submit(submission_of(fields, self._submitter))
+        return accepted.id
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """The attempts that run now."""
+        return self._running.attempts()
+
+    async def hold(self, *, queue: str, tenant: str, on: bool) -> int:
+        """Hold or release a queue or a tenant."""
+        raise RuntimeError((queue, tenant, on))
+
+    async def pump(self) -> None:
+        """One round of upkeep."""
+        if self._pump is not None:
+            await self._pump.turn()
+
+    def progress(self) -> Progress:
+        """A loop that runs makes progress: it ticks, whatever the world outside does."""
+        concluded = self._dispatcher.conclusions.count if self._dispatcher else 0
+        return Progress(done=self._ticks + concluded, waiting=1)
+
+    async def stop(self, mode: Stop, grace: float) -> None:
+        """Hand everything back."""
+        for task in self._tasks:
+            task.cancel()
+        if self._dispatcher is not None:
+            await self._dispatcher.stop(grace * 0.9 if mode is not Stop.COLD else 0.0)
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
+        await self._doorbell.close()
+        await self._client.close()
+        _log.info("worker stopped", mode=mode.value)
+
+    @property
+    def _running(self) -> Dispatcher:
+        if self._dispatcher is None:
+            raise RuntimeError("the engine has not started")
+        return self._dispatcher
+
+    async def _tick(self) -> None:
+        self._ticks += 1
+
+    def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something again and again; a store that is away is no reason to end it."""
+
+        async def repeat() -> None:
+            while True:
+                due = self._loop.time() + seconds
+                await asyncio.sleep(seconds)
+                metrics.LOOP_LAG_SECONDS.observe(max(self._loop.time() - due, 0.0))
+                with contextlib.suppress(RelayError):
+                    await work()
+
+        self._tasks.append(self._loop.create_task(repeat()))
+
+
+def _observe(name: str, seconds: float, _repeats: int) -> None:
+    metrics.STORE_SECONDS[name].observe(seconds)
+
+
+def _on_loop(
+    loop: asyncio.AbstractEventLoop, lost: Callable[[Lease], None], lease: Lease
+) -> None:
+    """From the heartbeat's thread."""
+    loop.call_soon_threadsafe(lost, lease)

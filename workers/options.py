@@ -1,0 +1,132 @@
+"""The options of everything that a worker is put together from, read off the settings."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from relay.config import Settings
+from relay.delivery.dispatcher import DispatchOptions
+from relay.delivery.route import RouteOptions
+from relay.delivery.table import TableOptions
+from relay.lookup.resolver import ResolverOptions
+from relay.policy.retry import RetrySchedule
+from relay.policy.shaping import Limits
+from relay.smtp.options import ConnectOptions, SessionLimits, Timeouts, TlsMode
+from relay.store.leasing import LeaseOptions
+from relay.store.paths import PathOptions
+from relay.store.timing import TimingOptions
+
+_TLS = {
+    "none": TlsMode.NONE,
+    "opportunistic": TlsMode.OPPORTUNISTIC,
+    "required": TlsMode.ENCRYPTED,
+}
+#: A dead site rests for a quarter of an hour at most: mail for it may be urgent.
+_LONGEST_PAUSE = 900.0
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def lease_options(settings: Settings) -> LeaseOptions:
+    """Leases."""
+    return LeaseOptions(
+        lease_ms=_ms(settings.lease.seconds),
+        deadline_ms=_ms(settings.lease.deadline),
+        longest_ms=_ms(settings.retry.max_age),
+    )
+
+
+def timing_options(settings: Settings) -> TimingOptions:
+    """What the pump does."""
+    return TimingOptions(
+        lease_ms=_ms(settings.lease.seconds),
+        deadline_ms=_ms(settings.lease.deadline),
+        longest_ms=_ms(settings.retry.max_age),
+    )
+
+
+def path_options(settings: Settings) -> PathOptions:
+    """Connections held by this process."""
+    return PathOptions(lease_ms=_ms(settings.lease.seconds))
+
+
+def limits(settings: Settings) -> Limits:
+    """What holds for a site."""
+    concurrency, retry = settings.delivery.concurrency, settings.retry
+    return Limits(
+        connections=concurrency.limit,
+        initial=concurrency.initial,
+        first_pause=retry.first,
+        longest_pause=max(retry.first, min(retry.longest, _LONGEST_PAUSE)),
+    )
+
+
+def retry_schedule(settings: Settings) -> RetrySchedule:
+    """When a deferred delivery is tried again."""
+    retry = settings.retry
+    return RetrySchedule(
+        first_ms=_ms(retry.first),
+        factor=retry.factor,
+        longest_ms=_ms(retry.longest),
+        max_age_ms=_ms(retry.max_age),
+        spread=retry.jitter,
+    )
+
+
+def dispatch_options(settings: Settings, holder: str) -> DispatchOptions:
+    """What the process delivers with."""
+    return DispatchOptions(
+        holder=holder,
+        lease_s=settings.lease.seconds,
+        table=TableOptions(attempts=settings.delivery.attempts),
+        schedule=retry_schedule(settings),
+    )
+
+
+def route_options(settings: Settings) -> RouteOptions:
+    """Where mail goes."""
+    delivery = settings.delivery
+    return RouteOptions(
+        routes=settings.routes,
+        port=delivery.port,
+        most_addresses=delivery.addresses,
+        allowed=settings.private_targets,
+    )
+
+
+def resolver_options(settings: Settings) -> ResolverOptions:
+    """How the DNS is asked."""
+    delivery = settings.delivery
+    return ResolverOptions(
+        nameservers=tuple(delivery.nameservers),
+        lifetime=delivery.timeouts.dns,
+        timeout=min(3.0, delivery.timeouts.dns),
+    )
+
+
+def connect_options(settings: Settings, permitted: Callable[[str], bool]) -> ConnectOptions:
+    """How sessions are opened and kept."""
+    delivery = settings.delivery
+    times, sessions = delivery.timeouts, delivery.sessions
+    return ConnectOptions(
+        hello=delivery.ehlo_name or settings.smtp.hostname or socket.getfqdn(),
+        permitted=permitted,
+        source=delivery.source_address,
+        tls=_TLS[delivery.tls],
+        timeouts=Timeouts(
+            connect=times.connect,
+            greeting=times.greeting,
+            ehlo=times.ehlo,
+            starttls=times.starttls,
+            mail=times.mail,
+            rcpt=times.rcpt,
+            data=times.data,
+            block=times.block,
+            dot=times.final,
+            quit=times.quit,
+        ),
+        limits=SessionLimits(messages=sessions.messages, age=sessions.age, idle=sessions.idle),
+    )
