@@ -20,13 +20,14 @@ from relay.delivery.reachable import RankedTargets, Reachable
 from relay.delivery.unroutable import RouteFailure, bad_literal, looping, unreachable, unroutable
 from relay.lookup.answers import Hosts
 from relay.lookup.cache import Cache
+from relay.lookup.own import is_own
 from relay.lookup.resolver import Resolver
 from relay.policy.endpoint import Endpoint
 from relay.policy.hosts import candidates, in_order, without_own
 from relay.policy.names import normal
 from relay.policy.routes import RouteTable
 from relay.policy.site import site_name, site_of_smart_host
-from relay.policy.targets import networks, refusal
+from relay.policy.targets import networks, plain, refusal
 from relay.smtp.options import Target
 
 #: How long what the settings alone decide is kept, in seconds: they do not change.
@@ -46,7 +47,7 @@ class RouteOptions(Struct, frozen=True):
     allowed: tuple[str, ...] = ()
     #: Names by which we are an MX host; these hosts, and what is no better, are left out.
     own_names: frozenset[str] = frozenset()
-    #: Addresses of this machine, which are not connected to.
+    #: Own addresses that this machine does not have itself, such as those of a load balancer.
     own_addresses: frozenset[str] = frozenset()
     #: Whether mail to user@[192.0.2.1] is delivered.
     address_literals: bool = False
@@ -90,7 +91,9 @@ class Router:
         *,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
+        is_own: Callable[[str], bool] = is_own,
     ) -> None:
+        self._is_own = is_own
         self._resolver = resolver
         self._options = options or RouteOptions()
         self._clock = clock
@@ -121,7 +124,12 @@ class Router:
 
     def refusal(self, address: str) -> str:
         """Why the address of a host that the DNS named may not be connected to; "" if it may."""
-        return refusal(address, allowed=self._allowed, own=self._own)
+        why = refusal(address, allowed=self._allowed, own=self._own)
+        if why:
+            return why
+        target = plain(ip_address(address))
+        own = {target} if self._is_own(str(target)) else ()
+        return refusal(address, allowed=self._allowed, own=own)
 
     def may_connect(self, address: str) -> bool:
         """The check to make once more on the address of a connection.

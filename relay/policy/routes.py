@@ -23,6 +23,10 @@ class RouteTable:
             normal(domain): _local(parse_endpoint(target, default_port))
             for domain, target in routes.items()
         }
+        #: The addresses that stand in the table instead of names.
+        self.addresses = frozenset(
+            endpoint.host for endpoint in self._routes.values() if endpoint.is_address
+        )
 
     def find(self, domain: str) -> Endpoint | None:
         """The smart host for a domain, None where its MX decides."""

@@ -80,7 +80,7 @@ def refusal(
     An IPv4 address written as IPv6 (::ffff:10.0.0.1) is judged as what it is.
     """
     try:
-        target = _plain(ip_address(address))
+        target = plain(ip_address(address))
     except ValueError:
         return "no address"
     if any(target in network for network in allowed):
@@ -90,7 +90,8 @@ def refusal(
     return _special(target)
 
 
-def _plain(address: Address) -> Address:
+def plain(address: Address) -> Address:
+    """The address itself, where it is an IPv4 address written as IPv6."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 

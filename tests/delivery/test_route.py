@@ -63,12 +63,13 @@ def dns() -> Iterator[DnsServer]:
 @pytest.fixture
 async def router_of(dns: DnsServer) -> AsyncIterator[MakeRouter]:
     """Makes routers over the zones above."""
-    made: list[tuple[Router, Resolver]] = []
+    made: list[Router] = []
 
     def make(
         *,
         clock: Clock | None = None,
         families: tuple[str, ...] = ("ipv4", "ipv6"),
+        own: str = "",
         **options: object,
     ) -> Router:
         settings = ResolverOptions(
@@ -82,14 +83,14 @@ async def router_of(dns: DnsServer) -> AsyncIterator[MakeRouter]:
             RouteOptions(**options),  # type: ignore[arg-type]
             clock=now,
             chance=chance,
+            is_own=lambda address: address == own,
         )
-        made.append((router, resolver))
+        made.append(router)
         return router
 
     yield make
-    for router, resolver in made:
+    for router in made:
         await router.close()
-        await resolver.close()
 
 
 async def found(router: Router, domain: str) -> Route:
@@ -221,10 +222,22 @@ async def test_an_allowed_network_may_be_connected_to(router_of: MakeRouter) -> 
     assert not (await failed(router, "local.test")).permanent
 
 
-async def test_an_own_address_is_not_connected_to(router_of: MakeRouter) -> None:
-    failure = await failed(router_of(own_addresses=frozenset({"8.0.0.9"})), "implicit.test")
+@pytest.mark.parametrize("options", [{"own_addresses": frozenset({"8.0.0.9"})}, {"own": "8.0.0.9"}])
+async def test_an_own_address_is_not_connected_to(
+    router_of: MakeRouter, options: dict[str, object]
+) -> None:
+    failure = await failed(router_of(**options), "implicit.test")
     assert "[8.0.0.9], which is own" in failure.reply.text
     assert not failure.permanent
+
+
+async def test_an_own_address_is_known_in_another_spelling(router_of: MakeRouter) -> None:
+    assert router_of(own="8.0.0.9").refusal("::ffff:8.0.0.9") == "own"
+
+
+async def test_an_own_address_may_be_allowed(router_of: MakeRouter) -> None:
+    router = router_of(own="8.0.0.9", allowed=("8.0.0.9/32",))
+    assert addresses(await found(router, "implicit.test")) == ["8.0.0.9"]
 
 
 @pytest.mark.parametrize(
@@ -283,6 +296,16 @@ async def test_a_route_to_an_address_inside_allows_nobody_else_to_lead_there(
     router = router_of(routes={"other.test": "127.0.0.1:25"})
     assert not (await failed(router, "local.test")).permanent
     assert addresses(await found(router, "other.test")) == ["127.0.0.1"]
+
+
+async def test_the_check_at_the_connection_lets_through_what_the_route_table_names(
+    router_of: MakeRouter,
+) -> None:
+    router = router_of(routes={"*": "localhost:25", "a.test": "[::1]:26", "b.test": "smart.test"})
+    assert router.may_connect("127.0.0.1")
+    assert router.may_connect("::1")
+    assert router.may_connect("8.8.8.8")
+    assert not router.may_connect("127.0.0.2")
 
 
 @pytest.mark.parametrize(
