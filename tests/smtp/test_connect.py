@@ -206,7 +206,7 @@ REFUSALS = [
                  id="hangs up at EHLO"),
     pytest.param({"EHLO": STALL}, "421 4.4.2 no answer within 0.3 s in phase ehlo", "ehlo",
                  id="silent at EHLO"),
-    pytest.param({"EHLO": "250 a\r\n250 b"}, "421 4.5.0 protocol error: more than one reply to EHLO",
+    pytest.param({"EHLO": "250 a\r\n250 b"}, "421 4.5.0 protocol error: more than one",
                  "ehlo", id="two replies to EHLO"),
 ]  # fmt: skip
 
@@ -294,15 +294,12 @@ async def test_a_local_address_that_is_not_ours_is_trouble_of_this_machine() -> 
 async def test_cancelled_it_closes_the_connection(certified: ssl.SSLContext, at: str) -> None:
     async with Mx({at: STALL}, tls=certified) as mx:
         attempt = asyncio.create_task(connect(target(mx), options()))
-        async with asyncio.timeout(5):
-            while not (mx.connections if at == "CONNECT" else at in " ".join(mx.commands)):
-                await asyncio.sleep(0.01)
-            attempt.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await attempt
-        async with asyncio.timeout(5):
-            while mx.open:
-                await asyncio.sleep(0.01)
+        phase = 0 if at == "CONNECT" else ["EHLO", "STARTTLS"].index(at) + 1
+        await mx.until(lambda mx: mx.open == 1 and len(mx.commands) == phase)
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
+        await mx.until(lambda mx: mx.open == 0)
 
 
 async def test_postfix_own_sink_takes_messages() -> None:
