@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from relay.errors import StoreFull
@@ -84,7 +86,7 @@ async def test_expiry_is_kept_only_where_the_message_has_its_own(queue: QueueSto
 
 async def test_parts_are_not_visible_before_the_last_one(queue: QueueStore) -> None:
     message = queue.new_id()
-    part = {"message": message, "total": 3}
+    part: dict[str, Any] = {"message": message, "total": 3}
     assert await queue.admit(New(), New(), part="staged", **part) == ["staged", message]
     assert await queue.record(message) == {}
     assert await queue.lease() == []
@@ -135,7 +137,7 @@ async def test_a_last_part_is_refused_when_an_earlier_one_was_dropped(queue: Que
     await queue.set_score(queue.keys.later, message + ".0", await queue.now() - 1)
     await queue.promote_all()
 
-    last = {"message": message, "total": 2, "first": 1, "part": "last"}
+    last: dict[str, Any] = {"message": message, "total": 2, "first": 1, "part": "last"}
     assert await queue.admit(New(), **last) == ["missing", message]
     await queue.admit(New(), message=message, total=2, part="staged")
     assert (await queue.admit(New(), **last))[0] == "accepted"

@@ -1,0 +1,180 @@
+"""reclaim: leases that ran out are taken back, but not after the store or all workers were away."""
+
+from __future__ import annotations
+
+import pytest
+
+from relay.store.codec import Flag, Place
+from relay.store.wire import ReplyError
+from tests.support.queue import LEASE_MS, MINUTE, Held, New, QueueStore
+
+
+async def lost(queue: QueueStore, message: str) -> Held:
+    """The delivery leased, and the lease taken back."""
+    [lease] = await queue.lease()
+    assert lease.message == message
+    await queue.expire(lease)
+    await queue.reclaim()
+    return lease
+
+
+async def test_what_ran_out_goes_back_to_the_head_and_counts_as_a_possible_double(
+    queue: QueueStore,
+) -> None:
+    messages = [await queue.admitted() for _ in range(3)]
+    one, two = await queue.lease(count=2)
+    await queue.expire(two)
+    assert await queue.reclaim() == ["reclaimed", 1, 0, "a.example"]
+    stored = await queue.stored(two.id)
+    assert stored is not None
+    assert (stored.flags, stored.holder, stored.losses) == (Flag.ALONE | Flag.DOUBT, "", 0)
+    assert (await queue.events())[-1] == (two.id, "p1")
+    assert await queue.place(one.id) is Place.LEASED
+    assert [lease.message for lease in await queue.lease()] == messages[1:2]
+
+
+async def test_said_twice_there_is_nothing_left(queue: QueueStore) -> None:
+    await queue.admitted()
+    await queue.expire(*await queue.lease())
+    assert (await queue.reclaim())[:2] == ["reclaimed", 1]
+    before = await queue.dump()
+    assert await queue.reclaim() == ["reclaimed", 0, 0]
+    assert await queue.dump() == before
+
+
+async def test_it_is_bounded_and_names_a_queue_once(queue: QueueStore) -> None:
+    for _ in range(5):
+        await queue.admitted()
+    await queue.expire(*await queue.lease())
+    assert await queue.reclaim(limit=3) == ["reclaimed", 3, 0, "a.example"]
+    assert await queue.reclaim(limit=3) == ["reclaimed", 2, 0, "a.example"]
+
+
+async def test_nothing_is_taken_after_a_gap(queue: QueueStore) -> None:
+    """Nobody looked at leases for more than a third of a lease: their holders could not renew."""
+    await queue.admitted()
+    [lease] = await queue.lease()
+    await queue.expire(lease)
+    now = await queue.now()
+    await queue.look(now - LEASE_MS // 3 - 1000)
+    word, until = await queue.reclaim()
+    assert word == "grace"
+    assert now + LEASE_MS <= until <= await queue.now() + LEASE_MS
+    assert (await queue.reclaim())[0] == "grace", "the next look is no reason to end it"
+    assert await queue.settle(lease) == ["settled"]
+
+
+async def test_a_look_by_anybody_after_a_gap_begins_the_grace(queue: QueueStore) -> None:
+    for _ in range(2):
+        await queue.admitted()
+    one, two = await queue.lease()
+    await queue.expire(one)
+    await queue.look(await queue.now() - MINUTE)
+    assert await queue.extend(two) == ["kept"]
+    assert (await queue.reclaim())[0] == "grace"
+
+
+async def test_nothing_is_taken_after_the_clock_went_back(queue: QueueStore) -> None:
+    await queue.admitted()
+    [lease] = await queue.lease()
+    now = await queue.now()
+    await queue.set_score(queue.keys.leased, lease.id, now + 60 * MINUTE)
+    await queue.look(now + 59 * MINUTE, now + 60 * MINUTE)
+    word, until = await queue.reclaim()
+    assert word == "grace"
+    assert until <= await queue.now() + LEASE_MS, "a grace from before the jump has no end"
+    left = (await queue.scores(queue.keys.leased))[lease.id] - now
+    assert left <= LEASE_MS + 1000, "a lease from before the jump has no end"
+
+
+async def test_after_the_grace_it_takes_what_was_not_renewed(queue: QueueStore) -> None:
+    await queue.admitted()
+    [lease] = await queue.lease()
+    await queue.set_score(queue.keys.leased, lease.id, 1)
+    now = await queue.now()
+    await queue.look(now - 100, now - 1)
+    assert (await queue.reclaim())[:2] == ["reclaimed", 1]
+
+
+async def test_the_third_loss_while_alone_holds_it(queue: QueueStore) -> None:
+    message = await queue.admitted()
+    for _ in range(3):
+        await lost(queue, message)
+        assert await queue.place(message + ".0") is Place.READY
+    last = await lost(queue, message)
+    assert await queue.place(message + ".0") is Place.HELD
+    assert (await queue.events())[-2:] == [(last.id, "h4"), (last.id, "p4")]
+    assert await queue.scores(queue.keys.wake) == {}
+
+    assert await queue.unhold(last.id) == [["unheld"], ["a.example"]]
+    await lost(queue, message)
+    assert await queue.place(message + ".0") is Place.READY, "its losses are forgiven"
+
+
+async def test_what_was_to_be_held_is_held(queue: QueueStore) -> None:
+    await queue.admitted()
+    [lease] = await queue.lease()
+    await queue.hold(lease.id)
+    await queue.expire(lease)
+    assert await queue.reclaim() == ["reclaimed", 0, 1]
+    assert await queue.place(lease.id) is Place.HELD
+
+
+async def test_what_was_to_be_cancelled_goes_to_its_next_holder(queue: QueueStore) -> None:
+    """Also at its third loss: held, it would stay for days."""
+    message = await queue.admitted()
+    for _ in range(3):
+        await lost(queue, message)
+    [lease] = await queue.lease()
+    await queue.cancel(lease.id)
+    await queue.expire(lease)
+    assert (await queue.reclaim())[:3] == ["reclaimed", 1, 0]
+    stored = await queue.stored(lease.id)
+    assert stored is not None
+    assert stored.place is Place.READY
+    assert Flag.CANCEL in stored.flags
+    assert Flag.DOUBT in stored.flags
+    assert await queue.cancel(lease.id) == ["cancelled"]
+
+
+async def test_what_was_to_go_at_another_time_waits_until_then(queue: QueueStore) -> None:
+    await queue.admitted()
+    [lease] = await queue.lease()
+    due = await queue.now() + 90 * MINUTE
+    await queue.reschedule(lease.id, due_ms=due)
+    await queue.expire(lease)
+    assert await queue.reclaim() == ["reclaimed", 1, 0]
+    assert await queue.scores(queue.keys.later) == {lease.id: due}
+
+
+async def test_a_held_tenants_delivery_comes_back_without_a_ring(queue: QueueStore) -> None:
+    await queue.admitted(New(lane="nx"))
+    [lease] = await queue.lease()
+    await queue.pause("t:x")
+    await queue.expire(lease)
+    assert await queue.reclaim() == ["reclaimed", 1, 0]
+    assert await queue.scores(queue.keys.wake) == {}
+
+
+async def test_what_a_newer_version_wrote_is_left_to_a_newer_process(queue: QueueStore) -> None:
+    for _ in range(2):
+        await queue.admitted()
+    newer, mine = await queue.lease()
+    value = await queue.newer(newer.id)
+    await queue.expire(newer, mine)
+    assert (await queue.reclaim())[:2] == ["reclaimed", 1]
+    assert newer.id in await queue.scores(queue.keys.leased)
+    await queue.client.read("HSET", queue.keys.deliveries, newer.id, b"\x01" + value[1:])
+
+
+async def test_it_works_at_maxmemory(queue: QueueStore) -> None:
+    await queue.admitted()
+    await queue.expire(*await queue.lease())
+    async with queue.full():
+        assert (await queue.reclaim())[:2] == ["reclaimed", 1]
+
+
+async def test_missing_arguments_are_refused_untouched(queue: QueueStore) -> None:
+    with pytest.raises(ReplyError, match="ARGUMENTS"):
+        await queue.run("reclaim", queue.fixed("reclaim"), LEASE_MS)
+    assert await queue.dump() == {}
