@@ -52,7 +52,7 @@ def queues(view: QueuesView, now: datetime) -> RenderableType:
     table = _table("domain", caption=_caption(view))
     for name in ("waiting", "leased", "deferred", "held", "oldest"):
         table.add_column(name, justify="right")
-    table.add_column("next attempt")
+    table.add_column("next attempt", no_wrap=True)
     table.add_column("last reply", overflow="fold", ratio=1)
     for queue in view.queues:
         table.add_row(*_queue(queue, now))
@@ -177,6 +177,7 @@ def _table(*columns: str, caption: str = "") -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         header_style="dim",
+        show_edge=False,
         pad_edge=False,
         caption=caption or None,
         caption_justify="left",

@@ -20,7 +20,8 @@ _View = TypeVar("_View")
 
 def show(arguments: Namespace) -> int:
     """What became of a message."""
-    view = _asked(arguments, lambda console: console.message(_id(arguments)))
+    message = _id(arguments)
+    view = _asked(arguments, lambda console: console.message(message))
     if arguments.json:
         output.print_json(view)
     else:
@@ -43,7 +44,8 @@ def queue(arguments: Namespace) -> int:
 
 def cancel(arguments: Namespace) -> int:
     """Stop what is not delivered yet; fails where nothing was left to stop."""
-    views = _asked(arguments, lambda console: console.cancel(_id(arguments)))
+    message = _id(arguments)
+    views = _asked(arguments, lambda console: console.cancel(message))
     if arguments.json:
         output.print_json({"id": arguments.id, "deliveries": views})
     else:

@@ -6,19 +6,18 @@ Looked at from outside and ahead of time, as what finishes messages must still h
 from __future__ import annotations
 
 import asyncio
-import logging
-import re
 import shutil
 from pathlib import Path
 
+from relay import log
 from relay.errors import RelayError
 from relay.store.client import StoreClient
+from relay.store.memory import memory
 
-_log = logging.getLogger(__name__)
+_log = log.logger("relay.smtp")
 
 #: Seconds between two looks.
 _INTERVAL = 1.0
-_FIELD = re.compile(rb"^(used_memory|maxmemory):(\d+)", re.MULTILINE)
 
 
 class Fullness:
@@ -50,10 +49,8 @@ class Fullness:
             await asyncio.sleep(_INTERVAL)
 
     async def _look(self) -> str:
-        answer: bytes = await self._client.read("INFO", "memory")
-        memory = {name: int(number) for name, number in _FIELD.findall(answer)}
-        limit = memory.get(b"maxmemory", 0)
-        if limit and memory[b"used_memory"] > limit * self._memory_high:
+        used, limit = await memory(self._client)
+        if limit and used > limit * self._memory_high:
             return "its memory is nearly used up"
         if self._disk.is_dir():
             disk = await asyncio.to_thread(shutil.disk_usage, self._disk)
@@ -63,5 +60,5 @@ class Fullness:
 
     def _found(self, full: str) -> None:
         if full != self._full:
-            _log.warning("the store %s", f"takes no more messages: {full}" if full else "has room")
+            _log.warning("the store is full" if full else "the store has room", reason=full)
         self._full = full

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from relay import log
 from relay.cli import exits
 from relay.cli.roles.process import run
 from relay.config import Settings, load_settings
@@ -35,6 +36,7 @@ _GRACE = 5.0
 def sink(arguments: Namespace) -> int:
     """Take every message until told to stop."""
     settings = load_settings(arguments.config)
+    log.configure(settings.log.format, settings.log.level)
     return run(lambda stop: _serve(settings, stop))
 
 
@@ -110,7 +112,7 @@ def _options(settings: Settings) -> ReceptionOptions:
 def _file_name(submission: Submission) -> str:
     """When, to whom and a part of the id that nothing else has, in the order of coming."""
     now = time.time()
-    moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f".{int(now % 1 * 1000):03d}"
+    moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f".{int(now % 1 * 1_000_000):06d}"
     recipient = _UNSAFE.sub("_", submission.envelope.recipients[0].address)[:100]
     return f"{moment}-{recipient}-{submission.id[-6:]}.eml"
 

@@ -9,6 +9,7 @@ from argparse import Namespace
 from ipaddress import ip_network
 from pathlib import Path
 
+from relay import log
 from relay.cli import exits
 from relay.cli.roles.counts import ReceptionCounts
 from relay.cli.roles.fullness import Fullness
@@ -23,7 +24,10 @@ from relay.store.address import Address
 from relay.store.admission import Admission, AdmissionOptions
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.doorbell import Doorbell
+from relay.store.schema import agree
 from relay.submission import Submitter
+
+_log = log.logger("relay.smtp")
 
 #: Seconds that sessions have to end when the role is told to stop.
 _GRACE = 10.0
@@ -32,6 +36,7 @@ _GRACE = 10.0
 def smtp(arguments: Namespace) -> int:
     """Accept messages until told to stop."""
     settings = load_settings(arguments.config)
+    log.configure(settings.log.format, settings.log.level)
     return run(lambda stop: _serve(settings, stop))
 
 
@@ -67,6 +72,7 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
     async with contextlib.AsyncExitStack() as stack:
         client = StoreClient(Address.parse(store.url), ClientOptions(patience=store.timeout))
         await client.start()
+        await agree(client, store.partitions)
         stack.push_async_callback(client.close)
         doorbell = Doorbell(Address.parse(settings.broker.url))
         stack.push_async_callback(doorbell.close)
@@ -88,6 +94,7 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
             tls=server_tls(tls.certificate, tls.key) if tls.certificate else None,
             metrics=ReceptionCounts(),
         )
+        _log.info("listening", places=settings.smtp.listen)
         await stop.wait()
         await server.stop(_GRACE)
     return exits.OK

@@ -122,9 +122,11 @@ class _Up:
     def _roles(self) -> list[list[Keeper]]:
         """Stages: helpers, then workers, then reception."""
         stages: dict[str, list[Keeper]] = {"helpers": [], "worker": [], "smtp": []}
+        consumers = valkey.Consumers(self.place.socket("broker"), self.settings.worker.processes)
         for role in roles(self.settings, self.place, self.arguments.config):
             child = Child(role.program, self.place.logs / f"{role.program.name}.log")
-            keeper = Keeper(child, partial(_answers, role.endpoint), _PATIENCE, self.report)
+            ready = partial(_answers, role.endpoint) if role.endpoint else consumers
+            keeper = Keeper(child, ready, _PATIENCE, self.report)
             stages.get(role.program.name.partition("-")[0], stages["helpers"]).append(keeper)
         return list(stages.values())
 
@@ -160,9 +162,7 @@ async def _first(*works: Coroutine[Any, Any, Any]) -> int:
 
 
 async def _answers(endpoint: str) -> bool:
-    """Whether somebody listens at host:port; true where there is nothing to ask."""
-    if not endpoint:
-        return True
+    """Whether somebody listens at host:port."""
     try:
         _, writer = await asyncio.open_connection(*split_endpoint(endpoint))
     except OSError:

@@ -20,10 +20,10 @@ _GRACE = 15.0
 
 
 class Role(Struct, frozen=True):
-    """A program, and the host:port at which it answers once it is ready."""
+    """A program, and the host:port at which it answers once it is ready; "" for a worker."""
 
     program: Program
-    endpoint: str
+    endpoint: str = ""
 
 
 def handed_down(settings: Settings, place: Place, config: Path | None) -> dict[str, str]:
@@ -67,7 +67,6 @@ def roles(settings: Settings, place: Place, config: Path | None) -> Iterator[Rol
     names = metered(settings)
     ports = {name: metrics_endpoint(settings, number) for number, name in enumerate(names)}
     for name in names[1:]:
-        worker = program(name, settings.worker.grace, RELAY_METRICS__LISTEN=ports[name])
-        yield Role(worker, ports[name] if settings.metrics.enabled else "")
+        yield Role(program(name, settings.worker.grace, RELAY_METRICS__LISTEN=ports[name]))
     smtp = program("smtp", _GRACE, RELAY_METRICS__LISTEN=ports["smtp"])
     yield Role(smtp, settings.smtp.listen[0])

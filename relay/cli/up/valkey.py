@@ -19,6 +19,8 @@ _SHARE_OF_RAM = 0.5
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 #: Seconds to wait for one answer; a server that loads its file answers between two pieces of it.
 _PATIENCE = 10.0
+#: Octets of an answer that are looked at.
+_MOST_ANSWER = 1 << 20
 #: Seconds between two lines about the loading.
 _PROGRESS_EVERY = 2.0
 _PROGRESS = re.compile(rb"loading_loaded_perc:([0-9.]+)")
@@ -67,20 +69,12 @@ class Readiness:
     async def __call__(self) -> bool:
         """Ask once."""
         try:
-            answer = await self._said(b"PING\r\n")
+            answer = await _said(self._socket, b"PING\r\n")
             if answer.startswith(b"-LOADING"):
-                self._tell(await self._said(b"INFO persistence\r\n"))
+                self._tell(await _said(self._socket, b"INFO persistence\r\n"))
         except (OSError, TimeoutError):
             return False
         return answer.startswith(b"+PONG")
-
-    async def _said(self, command: bytes) -> bytes:
-        reader, writer = await asyncio.open_unix_connection(str(self._socket))
-        try:
-            writer.write(command)
-            return await asyncio.wait_for(reader.read(8192), _PATIENCE)
-        finally:
-            writer.close()
 
     def _tell(self, info: bytes) -> None:
         if time.monotonic() < self._told + _PROGRESS_EVERY:
@@ -89,6 +83,32 @@ class Readiness:
         found = _PROGRESS.search(info)
         share = f": {float(found[1]):.0f} %" if found else ""
         self._report.line(self._name, "loading", f"its append-only file{share}")
+
+
+class Consumers:
+    """Asks the broker whether so many Celery workers wait for wake-ups."""
+
+    def __init__(self, socket: Path, workers: int) -> None:
+        self._socket = socket
+        self._workers = workers
+
+    async def __call__(self) -> bool:
+        """Ask once."""
+        try:
+            clients = await _said(self._socket, b"CLIENT LIST\r\n")
+        except (OSError, TimeoutError):
+            return False
+        return clients.count(b" cmd=brpop ") >= self._workers
+
+
+async def _said(socket: Path, command: bytes) -> bytes:
+    """The answer to one command, as far as it comes in one piece."""
+    reader, writer = await asyncio.open_unix_connection(str(socket))
+    try:
+        writer.write(command)
+        return await asyncio.wait_for(reader.read(_MOST_ANSWER), _PATIENCE)
+    finally:
+        writer.close()
 
 
 def _memory() -> int:
