@@ -33,7 +33,7 @@ class ConfigError(RelayError):
 
 
 class SubmissionRefused(RelayError):
-    """A message was not accepted; `reply` is the SMTP reply that says why (RFC 5321 section 4.2)."""
+    """A message was not accepted; `reply` is the SMTP reply that says why (RFC 5321 4.2)."""
 
     def __init__(self, reply: "Reply") -> None:
         super().__init__(str(reply))

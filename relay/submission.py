@@ -45,7 +45,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     idempotency_key: str = ""
     #: What tells two messages apart under one key; "" for the envelope and content themselves.
     fingerprint: str = ""
-    #: Unix times in milliseconds: not attempted before, and expired after; 0 for now and by the settings.
+    #: Unix times in ms: not attempted before (0: now), and expired after (0: by the settings).
     send_at_ms: int = 0
     expires_at_ms: int = 0
     origin: str = "smtp"
@@ -77,7 +77,7 @@ class Submitter:
         self._full = full
 
     def new_id(self, tenant: str = "", idempotency_key: str = "") -> str:
-        """An id for a message; with an idempotency key, in the partition that the key belongs to."""
+        """An id for a message, in the partition of its idempotency key where it has one."""
         chance = secrets.randbits(CHANCE_BITS)
         if self._partitions == 1:
             partition = 0
@@ -90,8 +90,8 @@ class Submitter:
     def submit(self, submission: Submission) -> asyncio.Future[Accepted]:
         """Accept a message: it is durable when the future resolves.
 
-        The future fails with SubmissionRefused (IdempotencyConflict among them) or StoreUnavailable;
-        after the latter the message may still be accepted.
+        The future fails with SubmissionRefused or StoreUnavailable; after the latter the message
+        may still be accepted.
         """
         loop = asyncio.get_running_loop()
         accepted: asyncio.Future[Accepted] = loop.create_future()

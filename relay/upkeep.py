@@ -1,4 +1,4 @@
-"""Upkeep: what time and lost workers call for, done by every worker for all: promote, ring, reclaim.
+"""Upkeep: what time and lost workers call for, done by every worker for all.
 
 Nobody leads: each step is one script that gives each caller the next ones.
 """
@@ -24,7 +24,7 @@ _log = log.logger("relay.upkeep")
 
 
 class Pump:
-    """One round: `turn`. `ring` publishes wake-ups, `depth` counts those that wait in the broker."""
+    """One round: `turn`. `ring` publishes wake-ups, `depth` counts those in the broker."""
 
     def __init__(
         self,

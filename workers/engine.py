@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from functools import partial
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from relay import log, metrics
@@ -90,9 +90,7 @@ class Engine:
             paths=Paths(self._client, self._holder, options.path_options(settings)),
             shaping=Shaping(options.limits(settings)),
             router=router,
-            connecting=options.connect_options(
-                settings, lambda address: not router.refusal(address)
-            ),
+            connecting=options.connect_options(settings, router.may_connect),
             ring=self._doorbell.ring,
         )
         self._heartbeat = Heartbeat(
@@ -184,8 +182,6 @@ def _observe(name: str, seconds: float, _repeats: int) -> None:
     metrics.STORE_SECONDS[name].observe(seconds)
 
 
-def _on_loop(
-    loop: asyncio.AbstractEventLoop, lost: Callable[[Lease], None], lease: Lease
-) -> None:
+def _on_loop(loop: asyncio.AbstractEventLoop, lost: Callable[[Lease], None], lease: Lease) -> None:
     """From the heartbeat's thread."""
     loop.call_soon_threadsafe(lost, lease)

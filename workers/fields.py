@@ -18,7 +18,7 @@ _LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
 class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `relay.submit` takes. The content is RFC 5322 text, or base64 of it in `content_base64`."""
+    """What `relay.submit` takes: content as RFC 5322 text, or base64 of it."""
 
     sender: str
     recipients: tuple[str, ...]

@@ -15,6 +15,7 @@ from relay import log, metrics
 from relay.delivery.book import LeaseBook, now
 from relay.delivery.conclude import Conclusions
 from relay.delivery.doorstep import Doorstep, Granted, Parted
+from relay.delivery.hand import Hand
 from relay.delivery.job import Job
 from relay.delivery.nowhere import Nowhere
 from relay.delivery.path import EgressPath, Queue
@@ -80,16 +81,15 @@ class Dispatcher:
         self._leaser = Leaser(leasing, self.book)
         self._loader = Loader(spool, self._loaded)
         self._doorstep = Doorstep(paths, shaping, options.holder, ring)
-        self.conclusions = Conclusions(leasing, self.book, options.schedule, self._ended)
+        self.conclusions = Conclusions(
+            leasing, self.book, options.schedule, lambda job: self.hand.end(job)
+        )
         self.nowhere = Nowhere(self, self._leaser, paths)
         self._paths: dict[Path, EgressPath] = {}
         self._routing: dict[str, list[Queue]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._rung: dict[Queue, float] = {}
-        self._jobs: set[Job] = set()
-        #: One job at a time of those that may have ended a worker before.
-        self._alone: Job | None = None
-        self._to_be_alone: list[Job] = []
+        self.hand = Hand(self.table, self._begin, self._room)
         self._tended_at = now()
 
     # Queues.
@@ -166,31 +166,23 @@ class Dispatcher:
         if lease.flags & (Flag.CANCEL | Flag.HOLD):
             self.conclusions.flagged(lease)
             return None
-        job = Job(lease, path, self.loop.time(), proven=proven)
-        self._jobs.add(job)
-        return job
+        return self.hand.take(lease, path, self.loop.time(), proven=proven)
 
-    def load(self, job: Job) -> None:
+    def _begin(self, job: Job) -> None:
         """Get a job ready to be sent."""
-        if job.lease.flags & Flag.ALONE and self._alone is not job:
-            if self._alone is not None:
-                self._to_be_alone.append(job)
-                return
-            self._alone = job
         if job.lease.delivery.chunks:
             job.path.loaded(job)
         else:
-            job.octets = job.lease.delivery.size
-            self.table.load(job.octets)
+            self.hand.count(job, job.lease.delivery.size)
             self._loader.load(job)
 
     def _loaded(self, job: Job) -> None:
-        if job not in self._jobs:
+        if job not in self.hand:
             return
         if job.content is None:
             job.path.coming -= 1
             self.conclusions.without_content(job.lease)
-            self._ended(job)
+            self.hand.end(job)
         elif self.stopping:
             job.path.coming -= 1
             self.hand_back(job)
@@ -279,7 +271,7 @@ class Dispatcher:
         """A job's session ended."""
         job = cast(Job, token)
         metrics.CONNECTIONS_FAILED[failure.phase].inc()
-        if not self.book.holds(job.lease) or self.stopping and not doubt:
+        if not self.book.holds(job.lease) or (self.stopping and not doubt):
             self.hand_back(job)
         elif self.conclusions.is_free(job, session, failure, doubt=doubt):
             job.breaks += 1
@@ -289,12 +281,8 @@ class Dispatcher:
 
     def hand_back(self, job: Job) -> None:
         """A job that has not begun is released, so that any worker may have it."""
-        self._ended(job)
+        self.hand.end(job)
         self.do(self.release([job.lease]))
-
-    def forget(self, job: Job) -> None:
-        """A job is no longer in hand; its lease is another's business."""
-        self._ended(job)
 
     async def release(self, leases: Sequence[Lease], wait_ms: int = 0) -> None:
         """Give leases back without an attempt."""
@@ -306,19 +294,6 @@ class Dispatcher:
             metrics.RELEASED.inc(len(some))
             for at in range(0, len(some), 50):
                 await self._leasing.release(partition, some[at : at + 50], wait_ms)
-
-    def _ended(self, job: Job) -> None:
-        if job not in self._jobs:
-            return
-        self._jobs.discard(job)
-        self.table.give_back(1, proven=job.proven)
-        self.table.load(-job.octets)
-        job.octets, job.content = 0, None
-        if self._alone is job:
-            self._alone = None
-            if self._to_be_alone:
-                self.load(self._to_be_alone.pop(0))
-        self._room()
 
     def _room(self) -> None:
         """Let the path that waits longest for room in the table go on."""
@@ -384,13 +359,8 @@ class Dispatcher:
                 "leased_s": round(moment - job.leased_at, 3),
                 "sending": bool(job.attempted_at),
             }
-            for job in self._jobs
+            for job in self.hand
         ]
-
-    @property
-    def in_hand(self) -> int:
-        """Jobs of this process."""
-        return len(self._jobs)
 
     async def stop(self, grace: float) -> None:
         """Hand everything back within `grace` seconds.
@@ -402,14 +372,19 @@ class Dispatcher:
         ends_at = self.loop.time() + grace
         await self._leaser.close()
         paths = list(self._paths.values())
+        leases = [lease for path in paths for lease in path.give_up()]
+        for job in self.hand:
+            if not job.attempted_at:
+                self.hand.end(job)
+                leases.append(job.lease)
+        await self.release(leases)
         for path in paths:
-            await self.release(path.give_up())
             path.staff.end(at_once=False)
-        await self._until(lambda: not self._jobs, ends_at - grace / 2)
-        for job in list(self._jobs):
+        await self._until(lambda: not len(self.hand), ends_at - grace / 2)
+        for job in self.hand:
             if job.session is not None and not job.session.in_doubt:
                 job.session.abort()
-        await self._until(lambda: not self._jobs, ends_at)
+        await self._until(lambda: not len(self.hand), ends_at)
         for path in paths:
             path.staff.end(at_once=True)
         await self._finish()
@@ -423,5 +398,5 @@ class Dispatcher:
         await self.router.close()
 
     async def _until(self, done: Callable[[], bool], deadline: float) -> None:
-        while not done() and self.loop.time() < deadline:
+        while not done() and self.loop.time() < deadline:  # noqa: ASYNC110 - many ends, one wait
             await asyncio.sleep(0.02)

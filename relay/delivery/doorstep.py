@@ -52,7 +52,7 @@ def is_of_site(failure: Failure | None) -> bool:
 
 
 class Doorstep:
-    """Gathers the questions of one turn of the loop; `ring` gets the queues that may come in now."""
+    """Gathers the questions of a turn of the loop; `ring` gets the queues that may come in."""
 
     def __init__(
         self,

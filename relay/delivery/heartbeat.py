@@ -1,5 +1,7 @@
-"""The heartbeat: a thread with a loop and a connection of its own that renews this process's leases,
-so that nothing that keeps the main loop busy can cost them."""
+"""The heartbeat: a thread, with a loop and a connection of its own, that renews leases.
+
+Nothing that keeps the main loop busy can so cost them.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,10 @@ _log = log.logger("relay.delivery")
 
 
 class Heartbeat:
-    """Renews every third of a lease. `lost` is called, in the heartbeat's thread, for each lease that is
-    another's now."""
+    """Renews every third of a lease.
+
+    `lost` is called, in the heartbeat's thread, for each lease that is another's now.
+    """
 
     def __init__(
         self,

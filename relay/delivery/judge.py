@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec import Struct, structs
 
 from relay.mail.delivery import Attempt, Delivery, Result
+from relay.mail.envelope import Recipient
 from relay.mail.outcome import Bounced, Delivered, Outcome
 from relay.mail.reply import Reply
 from relay.policy.notify import wanted
@@ -52,7 +53,7 @@ def judge(
         where.address,
         where.tls,
         tuple(
-            _result(recipient.address, word, outcome.reply)
+            _result(recipient, word, outcome.reply)
             for recipient, word, outcome in zip(delivery.recipients, fates, outcomes, strict=True)
         ),
     )
@@ -92,11 +93,19 @@ def without_content(lease: Lease) -> Settlement:
     )
 
 
-def _result(recipient: str, word: str, reply: Reply) -> Result:
-    return Result(recipient, word, reply.code, reply.enhanced, reply.text[:_MOST_TEXT])
+def _result(recipient: Recipient, word: str, reply: Reply) -> Result:
+    return Result(
+        recipient.address,
+        word,
+        reply.code,
+        reply.enhanced,
+        reply.text[:_MOST_TEXT],
+        recipient.notify,
+        recipient.orcpt,
+    )
 
 
-def _remaining(delivery: Delivery, left: tuple[object, ...]) -> bytes:
+def _remaining(delivery: Delivery, left: tuple[Recipient, ...]) -> bytes:
     return encode_delivery(structs.replace(delivery, recipients=left))
 
 

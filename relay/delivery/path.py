@@ -115,7 +115,7 @@ class EgressPath:
         self.allowance -= len(jobs)
         self.coming += len(jobs)
         for job in jobs:
-            self.dispatcher.load(job)
+            self.dispatcher.hand.start(job)
         if not self._leasing:
             self.advance()
 
@@ -134,11 +134,11 @@ class EgressPath:
         jobs = list(self.supply)
         self.supply.clear()
         for job in jobs:
-            self.dispatcher.forget(job)
+            self.dispatcher.hand.end(job)
         return [job.lease for job in jobs]
 
     def refused(self, wait_ms: int, reason: str) -> None:
-        """The site takes nothing now, and no session is left: nothing of this path is to wait here."""
+        """The site takes nothing now, and no session is left: nothing is to wait here."""
         leases = self.give_up()
         queues = list(self.queues)
         self.queues.clear()

@@ -1,4 +1,4 @@
-"""The sessions of one egress path, and the connections that the fleet of workers granted for them."""
+"""The sessions of one egress path, and the connections that were granted for them."""
 
 from __future__ import annotations
 

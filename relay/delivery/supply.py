@@ -23,7 +23,7 @@ Granted = Callable[[Grant | None], None]
 
 
 class Want(Struct):
-    """A path asks for `count` deliveries of a queue; `granted` hears the answer, None where there is none."""
+    """A path asks for `count` deliveries of a queue; `granted` hears None for no answer."""
 
     partition: int
     queue: str
@@ -89,7 +89,7 @@ class Leaser:
 
 
 class Loader:
-    """Loads the content of jobs; `loaded` gets each with its content, or without where it is missing."""
+    """Loads the content of jobs; `loaded` gets each, without content where it is missing."""
 
     def __init__(self, spool: Spool, loaded: Callable[[Job], None]) -> None:
         self._spool = spool

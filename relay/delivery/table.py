@@ -18,12 +18,12 @@ class TableOptions(Struct, frozen=True):
     attempts: int = 2000
     #: Octets of content in hand.
     octets: int = 64 << 20
-    #: A site without a success for so long, in seconds, is unproven: all of those share half of the table.
+    #: A site without a success for so long, in seconds, is unproven: those share half of it all.
     proven_s: float = 60.0
 
 
 class AttemptTable:
-    """Counts jobs and octets in hand; paths that found no room wait here for it, first come first served."""
+    """Counts jobs and octets in hand; paths that found no room wait here in their order."""
 
     def __init__(self, options: TableOptions) -> None:
         self._options = options

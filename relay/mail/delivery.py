@@ -1,4 +1,4 @@
-"""A delivery: one message to up to 100 recipients in one domain, the unit of queueing and of attempts."""
+"""A delivery: one message to up to 100 recipients in one domain; the unit of queueing."""
 
 from __future__ import annotations
 
@@ -31,13 +31,19 @@ class Delivery(Struct, frozen=True, array_like=True, omit_defaults=True):
 
 
 class Result(Struct, frozen=True, array_like=True):
-    """What an attempt did to one recipient; `fate` is delivered, deferred, bounced, expired or cancelled."""
+    """What an attempt did to one recipient.
+
+    `fate` is delivered, deferred, bounced, expired or cancelled.
+    """
 
     recipient: str
     fate: str
     code: int
     enhanced: str
     text: str
+    #: What the sender asked for this recipient: NOTIFY and ORCPT (`relay.mail.envelope.Recipient`).
+    notify: str = ""
+    orcpt: str = ""
 
 
 class Attempt(Struct, frozen=True, array_like=True, omit_defaults=True):

@@ -16,10 +16,10 @@ class Priority(StrEnum):
 
 
 class Recipient(Struct, frozen=True, array_like=True, omit_defaults=True):
-    """One RCPT TO address; the domain is an A-label in lower case, the local part as it was given."""
+    """One RCPT TO address: its domain an A-label in lower case, its local part as given."""
 
     address: str
-    #: NOTIFY of RFC 3461 section 4.1: "" (the default), "NEVER", or a list such as "SUCCESS,FAILURE".
+    #: NOTIFY of RFC 3461 section 4.1: "" (the default), "NEVER", or such as "SUCCESS,FAILURE".
     notify: str = ""
     #: ORCPT of RFC 3461 section 4.2, still xtext-encoded.
     orcpt: str = ""

@@ -1,4 +1,4 @@
-"""Message and delivery ids: sortable by time, unique without asking anybody, and telling the partition.
+"""Message and delivery ids: sortable by time, unique without asking, and telling the partition.
 
 A message id has 20 characters of Crockford's base 32 in lower case: 9 of time (milliseconds), 2 of
 partition, 9 of chance. A delivery's id is its message's id, a dot and its number.

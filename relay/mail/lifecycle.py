@@ -8,7 +8,7 @@ from relay.errors import IllegalTransition
 
 
 class State(StrEnum):
-    """Where a delivery is. The first four are places in the store, the others are final outcomes."""
+    """Where a delivery is. The first four are places in the store, the others final."""
 
     LATER = "later"
     READY = "ready"
@@ -86,7 +86,11 @@ def after(state: State, event: Event) -> State:
 
 def as_mermaid() -> str:
     """The state diagram in Mermaid's language, for docs/architecture.md."""
-    lines = ["stateDiagram-v2", "    [*] --> ready: admit", "    [*] --> later: admit, to be sent later"]
+    lines = [
+        "stateDiagram-v2",
+        "    [*] --> ready: admit",
+        "    [*] --> later: admit, to be sent later",
+    ]
     for state, edges in TRANSITIONS.items():
         lines += [f"    {state} --> {target}: {event}" for event, target in edges.items()]
     lines += [f"    {state} --> [*]" for state in State if state.final]

@@ -1,4 +1,4 @@
-"""What an attempt did to a recipient: delivered, deferred or bounced; and what a reply speaks for."""
+"""What an attempt did to a recipient, and what a reply speaks for."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Reply(Struct, frozen=True, array_like=True):
 
     @property
     def status(self) -> str:
-        """The enhanced status code, or the generic one of the reply's class (RFC 3463 section 3.1)."""
+        """The enhanced status code, or the generic one of the class (RFC 3463 section 3.1)."""
         return self.enhanced or f"{self.code // 100}.0.0"
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Reply(Struct, frozen=True, array_like=True):
 
 
 def reply_of(code: int, text: str) -> Reply:
-    """A reply from its code and text, with the enhanced status code split off where there is one."""
+    """A reply from its code and text, its enhanced status code split off where there is one."""
     found = _ENHANCED.match(text)
     if found and found[1][0] == str(code)[:1]:
         return Reply(code, found[1], text[found.end() :])

@@ -10,5 +10,5 @@ MOST_WEIGHT = 100
 
 
 def cost(priority: Priority, weight: int) -> int:
-    """The virtual time a delivery adds to its lane: less for a higher class or weight (1 to 100)."""
+    """The virtual time that a delivery takes: less for a higher class or weight (1 to 100)."""
     return max(1, _PRICE[priority] // max(1, min(weight, MOST_WEIGHT)))

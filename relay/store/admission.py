@@ -32,7 +32,7 @@ class AdmissionOptions(Struct, frozen=True):
 
 
 class NewDelivery(Struct, frozen=True):
-    """A delivery as it is admitted; `due_ms` and `expires_ms` are Unix times, 0 for at once and by the settings."""
+    """A delivery as it is admitted. Times are Unix times; 0 for at once, and by the settings."""
 
     queue: str
     lane: str
@@ -44,7 +44,7 @@ class NewDelivery(Struct, frozen=True):
 
 
 class NewMessage(Struct, frozen=True):
-    """A message as it is admitted. `digest` and `fingerprint` are `""` without an idempotency key."""
+    """A message as it is admitted; no idempotency key: `digest` and `fingerprint` are empty."""
 
     partition: int
     id: str

@@ -8,12 +8,12 @@ script can change them together:
 | `deliveries` | hash | delivery id -> header and body (`relay.store.codec`) |
 | `later` | zset | delivery id -> when it is due, ms |
 | `ready` | zset, score 0 | `queue|lane|ms|id`: due, first in first out within a lane |
-| `turns` | zset, score 0 | `queue|virtual time|lane`: each lane with ready deliveries, next to serve first |
+| `turns` | zset, score 0 | `queue|virtual time|lane`: lanes with ready deliveries, next one first |
 | `clock` | hash | queue -> its virtual time |
 | `leased` | zset | delivery id -> when the lease expires, ms |
 | `held` | zset | delivery id -> held since, ms |
 | `age` | zset | delivery id -> accepted at, ms |
-| `expiry` | zset | delivery id -> when it expires, ms: only where the message has a time of its own |
+| `expiry` | zset | delivery id -> when it expires, ms, where the message says so itself |
 | `wake` | zset | queue with ready deliveries -> when to ring it next, ms |
 | `reasons` | hash | parked queue -> until when, ms, and the site's last reply |
 | `paused` | hash | `q:<queue>` or `t:<tenant>` -> since when and why it is held as a whole |
@@ -21,13 +21,20 @@ script can change them together:
 | `events` | stream | the outbox: delivery id (message id for accepted) -> kind and fence |
 | `cursors` | hash | consumer of events -> id of the last one applied |
 | `seen` | string | when leases were last looked at, and until when none is reclaimed, ms |
-| `m:<id>` | hash | a message's record: `m` as accepted, `o` open deliveries, `k` claims on the content, `f<n>.<fence>` final outcomes, `a<n>.<slot>` deferrals |
+| `m:<id>` | hash | a message's record: the fields below |
 | `c:<id>`, `c:<id>:<k>` | string | content, whole or in chunks |
 | `i:<hash>` | string, TTL | idempotency key -> message id and fingerprint |
 | `g:<holder>` | string, TTL | the last grant of leases to a holder |
 | `roles:<consumer>` | string, TTL | who projects the events for a consumer |
 
-A *queue* is what waits for one domain through one egress pool: the domain itself for the default pool.
+Fields of a record: `m` as accepted; `o` open deliveries; `k` claims on the content, and each as
+`k<n>.<fence>` with the delivery as it was attempted; `f<n>.<fence>` final outcomes; `a<n>.<slot>`
+deferrals; `e<n>` cancelled; `p` possible doubles; `w` admitted again.
+
+A value of `paused` begins with h (held) or u (its lanes are being given back), 13 digits of time
+and then the reason. The empty field of `cursors` is trim's.
+
+A *queue* is what waits for one domain through one egress pool: the domain for the default pool.
 A *lane* is the first letter of the class and the tenant.
 """
 
@@ -57,7 +64,7 @@ def _crc16(data: bytes) -> int:
 
 @cache
 def tag(partition: int, partitions: int) -> str:
-    """The hash tag of a partition, chosen so that `partitions` tags are spread evenly over the slots."""
+    """The hash tag of a partition: those of all are spread evenly over the slots."""
     tried = 0
     while True:
         candidate = f"p{partition:02d}" if tried == 0 else f"p{partition:02d}.{tried}"

@@ -1,4 +1,4 @@
-"""Leases on deliveries: taking them, renewing them, and giving them back with an outcome or without."""
+"""Leases on deliveries: taking them, and giving them back with an outcome or without."""
 
 from __future__ import annotations
 

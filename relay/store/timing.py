@@ -30,7 +30,10 @@ class TimingOptions(Struct, frozen=True):
 
 
 class Promoted(Struct, frozen=True):
-    """How many deliveries moved, when the next is due (ms by the store's clock, 0: none), and whom to ring."""
+    """How many deliveries moved, when the next is due, and whom to ring.
+
+    `next_ms` is a time of the store's clock, 0 where nothing waits.
+    """
 
     count: int
     next_ms: int
@@ -102,7 +105,7 @@ class Timing:
         return count, next_ms, [q.decode() for q in queues], [n.decode() for n in named]
 
     async def ring(self, partition: int) -> tuple[int, list[str]]:
-        """When the next queue is to be rung (ms by the store's clock, 0: none), and which are now."""
+        """When the next queue is to be rung (by the store's clock; 0: none), and which are now."""
         keys = partition_keys(partition, self._partitions)
         options = self._options
         args = (MOST, options.deadline_ms, options.parked_ms)

@@ -4,7 +4,8 @@
 --       then for each delivery: m:<id>, and each key of its content
 -- ARGV  1 holder  2 lease, ms  3 longest age of a delivery, ms  4 how long a closed record is kept, ms
 --       then for each delivery: id, fence, verb (final | later | hold), wait before the next attempt in ms, new body ('' as it was),
---       slot ('': some recipient is final, else where the deferral is noted), attempt, event (upper case: a DSN is due), keys of content
+--       slot ('': some recipient is final, else where the deferral is noted), attempt, event (upper case: a DSN is due; p: the
+--       reply to the final dot never came), keys of content
 -- Returns for each delivery: 'settled', 'done' (this was recorded before), 'expired' or 'cancelled' (final instead of later),
 --       'held' (as asked for meanwhile), or 'lost' (another holds it or its outcome: nothing was changed).
 -- Said twice: 'done'.
@@ -68,7 +69,10 @@ local function settle(at, record, contents)
     redis.call('HSET', record, 'a' .. string.sub(id, 22) .. '.' .. slot, ARGV[at + 6])
   end
   local report = event == string.upper(event)
-  if report then claim(record, id, ARGV[at + 1]) end
+  if report then claim(record, id, ARGV[at + 1], value) end
+  note_doubts(record, d)
+  without(d, DOUBT)
+  if event == 'p' then redis.call('HINCRBY', record, 'p', 1) end
   redis.call('ZREM', leased, id)
   if verb == 'final' then
     finish(places, id, record, contents, retention)

@@ -7,10 +7,16 @@ local function drop_content(record, contents, retention_ms)
   redis.call('PEXPIRE', record, retention_ms)
 end
 
-local function claim(record, id, fence)
-  if redis.call('HSETNX', record, 'k' .. string.sub(id, 22) .. '.' .. fence, 1) == 1 then
+-- value: the delivery as it was attempted, with what its sender wants to hear of each recipient.
+local function claim(record, id, fence, value)
+  if redis.call('HSETNX', record, 'k' .. string.sub(id, 22) .. '.' .. fence, value) == 1 then
     redis.call('HINCRBY', record, 'k', 1)
   end
+end
+
+-- Counts leases of it that ended without a settle: each is a possible double.
+local function note_doubts(record, d)
+  if has(d, DOUBT) then redis.call('HINCRBY', record, 'p', 1 + d.losses) end
 end
 
 local function outcome_field(id, fence)
@@ -30,9 +36,11 @@ end
 -- Returns the event to append.
 local function give_up(places, id, d, kind, now, record, contents, retention_ms, report)
   local fence = d.fence + 1
-  redis.call('HSET', record, outcome_field(id, fence), kind .. string.format('%013.0f', now) .. pack(d))
+  local value = pack(d)
+  note_doubts(record, d)
+  redis.call('HSET', record, outcome_field(id, fence), kind .. string.format('%013.0f', now) .. value)
   if kind == 'c' then redis.call('HSET', record, 'e' .. string.sub(id, 22), kind) end
-  if report then claim(record, id, fence) end
+  if report then claim(record, id, fence, value) end
   finish(places, id, record, contents, retention_ms)
   return (report and string.upper(kind) or kind) .. fence
 end
