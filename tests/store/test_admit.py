@@ -100,6 +100,7 @@ async def test_parts_are_not_visible_before_the_last_one(queue: QueueStore) -> N
 
     assert (await queue.admit(New(), first=2, part="last", **part))[:2] == ["accepted", message]
     assert await queue.place(message + ".0") is Place.STAGED
+    await queue.tick()
     assert (await queue.promote_all())[0] == 2
     assert [lease.id for lease in await queue.lease()] == [f"{message}.{n}" for n in (2, 0, 1)]
 

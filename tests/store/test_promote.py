@@ -56,6 +56,7 @@ async def test_a_retry_goes_behind_what_became_ready_before_it(queue: QueueStore
     retry = await waiting(queue)
     first = await queue.admitted()
     await due(queue, retry)
+    await queue.tick()
     await queue.promote()
     assert [lease.id for lease in await queue.lease()] == [first + ".0", retry]
 

@@ -208,7 +208,22 @@ async def test_a_settled_attempt_takes_the_mark_alone_away(queue: QueueStore) ->
     await queue.settle(again, verb="later")
     stored = await queue.stored(lease.id)
     assert stored is not None
-    assert stored.flags == Flag.DOUBT
+    assert stored.flags == Flag(0)
+    assert (await queue.record(lease.message))["p"] == b"1"
+
+
+async def test_each_lease_without_a_settle_is_a_possible_double_in_the_record(
+    queue: QueueStore,
+) -> None:
+    lease = await leased(queue)
+    for _ in range(2):
+        await queue.expire(lease)
+        await queue.reclaim()
+        [lease] = await queue.lease()
+    await queue.settle(lease, verb="later", event="p")
+    assert (await queue.record(lease.message))["p"] == b"3"
+    await queue.cancel(lease.id)
+    assert (await queue.record(lease.message))["p"] == b"3"
 
 
 async def test_what_a_newer_version_wrote_is_left_alone_and_the_others_settled(
@@ -247,7 +262,7 @@ async def test_bad_arguments_are_refused_untouched(
 async def test_keys_that_are_not_declared_are_refused_untouched(queue: QueueStore) -> None:
     lease = await leased(queue)
     before = await queue.dump()
-    args = [lease.id, 1, "final", 0, "", "", attempt(), "d", 1]
+    args: list[str | bytes | int] = [lease.id, 1, "final", 0, "", "", attempt(), "d", 1]
     with pytest.raises(ReplyError, match="ARGUMENTS"):
         await queue.run("settle", queue.fixed("settle"), "w1", 30_000, LONGEST_MS, 1, *args)
     assert await queue.dump() == before

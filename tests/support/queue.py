@@ -92,6 +92,12 @@ class QueueStore:
         seconds, micros = await self.client.read("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
+    async def tick(self) -> None:
+        """Wait for the next ms of the store's clock, by which ready deliveries are ordered."""
+        now = await self.now()
+        while await self.now() == now:
+            pass
+
     def contents(self, message: str) -> list[str]:
         """The keys of a message's content."""
         return self.keys.contents(message, self._chunks.get(message, 0))
