@@ -19,8 +19,8 @@ CONTENT = b"Subject: hello\r\n\r\nhello\r\n"
 def message(token: object = 1, *recipients: str, **others: Any) -> Transaction:
     """A transaction to a@s.example, or to others, of short content."""
     body: bytes = others.get("body", CONTENT)
-    fields: dict[str, Any] = {"body": body, "size": len(body or b"")} | others
-    return Transaction("from@r.example", recipients or ("a@s.example",), token=token, **fields)
+    fields: dict[str, Any] = {"sender": "from@r.example", "body": body, "size": len(body or b"")}
+    return Transaction(recipients=recipients or ("a@s.example",), token=token, **(fields | others))
 
 
 def target(server: Mx | Sink, host: str = "mx.example") -> Target:

@@ -17,7 +17,7 @@ STALL = "<stall>"
 #: last of a sequence is said again and again.
 Answer = str | Sequence[str]
 
-EXTENSIONS = ("PIPELINING", "SIZE 10000000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
+EXTENSIONS = ("PIPELINING", "SIZE 100000000", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES")
 
 
 @dataclass(frozen=True)
@@ -202,6 +202,7 @@ class _Conversation:
         while (line := await self.line()) != b".\r\n":
             content += line.removeprefix(b".")
         self.mx.commands.append(".")
+        self.mx.changed.set()
         default = "250 2.0.0 taken" if self.recipients else "554 5.5.1 no valid recipients"
         envelope = Taken(self.sender.strip("<>"), tuple(self.recipients), bytes(content))
         self.reset()
