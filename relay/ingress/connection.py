@@ -46,6 +46,8 @@ class Connection(asyncio.Protocol):
         self._admit_since = 0.0
         #: Octets that this session holds of the process's memory for content.
         self._held = 0
+        #: What came inside TLS while the session was not yet told of it.
+        self._early = b""
         #: The client takes no replies; it is not read from; it sent all that it will send.
         self._replies_stuck = self._paused = self._at_end = False
 
@@ -81,6 +83,9 @@ class Connection(asyncio.Protocol):
         if not self._open:
             return
         receiver = self._receiver
+        if receiver.state is State.HANDSHAKE:
+            self._keep_early(data)
+            return
         lines = receiver.lines
         event = receiver.receive(data)
         if receiver.lines != lines or receiver.state is State.CONTENT:
@@ -277,6 +282,14 @@ class Connection(asyncio.Protocol):
         self._reception.handshakes.add(handshake)
         handshake.add_done_callback(self._reception.handshakes.discard)
 
+    def _keep_early(self, data: bytes) -> None:
+        """Keep what came inside TLS before `_shake_hands` heard that TLS is there.
+
+        Only once the handshake has taken the socket over: anything else was said in the clear.
+        """
+        if self._transport.get_protocol() is not self:
+            self._early += data
+
     async def _shake_hands(self) -> None:
         reception, tls = self._reception, self._reception.tls
         secured: asyncio.Transport | None = None
@@ -301,4 +314,5 @@ class Connection(asyncio.Protocol):
         self._active = self._loop.time()
         self._receiver.secured()
         reception.metrics.secured(str(secured.get_extra_info("ssl_object").version()))
-        self._go_on(None)
+        early, self._early = self._early, b""
+        self._go_on(self._receiver.receive(early))
