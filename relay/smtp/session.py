@@ -15,13 +15,14 @@ from contextlib import aclosing
 from typing import cast
 
 from relay.errors import RelayError
-from relay.mail.commands import QUIT, wire
+from relay.mail.client_commands import QUIT, wire
 from relay.mail.exchange import Step
 from relay.mail.outcome import Failure, Scope
 from relay.mail.replies import ReplyParser
 from relay.mail.reply import Reply
 from relay.mail.transparency import FINAL_DOT, DotStuffer, stuffed
 from relay.smtp import failures
+from relay.smtp.deadline import Deadline
 from relay.smtp.features import Features
 from relay.smtp.options import SessionLimits, Target, Timeouts
 from relay.smtp.pieces import PIECE, pieces
@@ -57,8 +58,6 @@ class Session(asyncio.Protocol):
         "_patience",
         "_paused",
         "_sending",
-        "_timer",
-        "_timer_at",
         "_transport",
         "_unread",
         "features",
@@ -109,8 +108,8 @@ class Session(asyncio.Protocol):
         # No new transaction; QUIT was said; nothing more is said or heard; the socket is gone.
         self._leaving = self._closing = self._over = self._lost = False
         self._now = self._loop.time()
-        self._ends_at = self._deadline = self._timer_at = math.inf
-        self._timer: asyncio.TimerHandle | None = None
+        self._ends_at = math.inf
+        self._deadline = Deadline(self._loop, self._late)
         # "Paused" is to mean that not all was handed to the kernel.
         transport.set_write_buffer_limits(high=1, low=0)
 
@@ -181,8 +180,6 @@ class Session(asyncio.Protocol):
         """The last call of all."""
         self._ended(str(exc) if exc else "")
         self._lost = True
-        if self._timer is not None:
-            self._timer.cancel()
         if self._driver is not None:
             self._driver.closed(self)
 
@@ -371,6 +368,7 @@ class Session(asyncio.Protocol):
         if self._sending is not None:
             self._sending.cancel()
             self._sending = None
+        self._deadline.drop()
         self._transport.abort()
         in_hand = (self._current, self._following)
         self._current = self._following = None
@@ -386,27 +384,13 @@ class Session(asyncio.Protocol):
         else:
             driver.broken(self, transaction, failure, in_doubt)
 
-    # One timer for all phases: moved only where a deadline comes nearer.
-
     def _arm(self, seconds: float) -> None:
-        deadline = self._deadline = self._now + seconds
-        if deadline < self._timer_at:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer_at = deadline
-            self._timer = self._loop.call_at(deadline, self._tick)
+        self._deadline.move(self._now + seconds)
 
-    def _tick(self) -> None:
-        self._timer = None
-        self._timer_at = math.inf
-        if self._over:
-            return
+    def _late(self) -> None:
+        """The deadline passed."""
         self._now = self._loop.time()
-        left = self._deadline - self._now
-        # A loop's clock may be as coarse as a millisecond.
-        if left > 0.001:
-            self._arm(left)
-        elif self._current is not None:
+        if self._current is not None:
             phase = self._current.phase
             self._break(failures.silent(phase, self._patience[phase]))
         elif self._closing:

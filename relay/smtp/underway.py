@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from relay.mail.commands import DATA, RSET, mail_from, rcpt_to, sendable, wire
+from relay.mail.client_commands import DATA, RSET, mail_from, rcpt_to, sendable, wire
 from relay.mail.exchange import Exchange, RecipientReply
 from relay.mail.outcome import Scope
 from relay.mail.reply import Reply

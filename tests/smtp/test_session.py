@@ -270,7 +270,7 @@ async def test_one_timer_serves_all_phases_of_a_session() -> None:
             made += 1
             return call_at(*arguments, **named)
 
-        session._loop = _Counting(loop, counted)  # type: ignore[assignment]
+        session._deadline._loop = _Counting(loop, counted)  # type: ignore[assignment]
         session.start(recorder)
         await recorder.until_heard(90)
         session.quit()

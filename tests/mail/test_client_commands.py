@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.mail.commands import mail_from, rcpt_to, sendable, wire
+from relay.mail.client_commands import mail_from, rcpt_to, sendable, wire
 
 
 @pytest.mark.parametrize(
