@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from relay.cli import exits, output, render
-from relay.cli.console import open_console
 from relay.config import load_settings
+from relay.console.status import open_console
 from relay.console.views import Console
 from relay.errors import NoSuchMessage
 from relay.mail.ids import is_message_id

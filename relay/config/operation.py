@@ -53,7 +53,7 @@ class ExporterSettings(Group):
 
 
 class MetricsSettings(Group):
-    """Metrics and health (/metrics, /live, /ready) of every other role."""
+    """Metrics and health (/metrics, /health/live, /health/ready) of every other role."""
 
     enabled: bool = Field(default=True, description="Whether the other roles have an endpoint.")
     listen: Endpoint = Field(

@@ -33,18 +33,19 @@ class Fullness:
         self._memory_high = memory_high
         self._disk_low = disk_low
         self._disk = disk
-        self._full = ""
+        #: Why it is full, "" where it is not.
+        self.reason = ""
 
     def __call__(self) -> bool:
         """No more messages are to be accepted just now."""
-        return bool(self._full)
+        return bool(self.reason)
 
     async def watch(self) -> None:
         """Look again and again; a store that gives no answer says so by itself."""
         while True:
             try:
                 self._found(await self._look())
-            except RelayError:
+            except (RelayError, OSError):
                 self._found("")
             await asyncio.sleep(_INTERVAL)
 
@@ -59,6 +60,6 @@ class Fullness:
         return ""
 
     def _found(self, full: str) -> None:
-        if full != self._full:
+        if full != self.reason:
             _log.warning("the store is full" if full else "the store has room", reason=full)
-        self._full = full
+        self.reason = full

@@ -112,7 +112,9 @@ def _options(settings: Settings) -> ReceptionOptions:
 def _file_name(submission: Submission) -> str:
     """When, to whom and a part of the id that nothing else has, in the order of coming."""
     now = time.time()
-    moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f".{int(now % 1 * 1_000_000):06d}"
+    moment = (
+        time.strftime("%Y%m%d-%H%M%S", time.localtime(now)) + f".{int(now % 1 * 1_000_000):06d}"
+    )
     recipient = _UNSAFE.sub("_", submission.envelope.recipients[0].address)[:100]
     return f"{moment}-{recipient}-{submission.id[-6:]}.eml"
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from relay import log
 from relay.cli import exits
 from relay.cli.roles.counts import ReceptionCounts
+from relay.cli.roles.endpoint import endpoint
 from relay.cli.roles.fullness import Fullness
 from relay.cli.roles.process import run
 from relay.config import Settings, load_settings
@@ -67,6 +68,16 @@ def listeners(settings: Settings) -> list[Listen]:
     return [Listen(host, port, "smtp.listen", shared=True) for host, port in places]
 
 
+def _reasons(client: StoreClient, full: Fullness, stop: asyncio.Event) -> list[str]:
+    """Why messages are not accepted just now."""
+    reasons = [full.reason] if full.reason else []
+    if not client.connected:
+        reasons.append("the store cannot be reached")
+    if stop.is_set():
+        reasons.append("it is being stopped")
+    return reasons
+
+
 async def _serve(settings: Settings, stop: asyncio.Event) -> int:
     store, tls = settings.store, settings.smtp.tls
     async with contextlib.AsyncExitStack() as stack:
@@ -86,6 +97,9 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
         stack.callback(watch.cancel)
         deadline = AdmissionOptions(deadline_ms=int(settings.lease.deadline * 1000))
         admission = Admission(client, store.partitions, deadline)
+        await stack.enter_async_context(
+            endpoint(settings, "smtp", lambda: _reasons(client, full, stop))
+        )
         server = await serve(
             Submitter(admission, store.partitions, doorbell.ring, full),
             reception_options(settings),
@@ -94,7 +108,7 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
             tls=server_tls(tls.certificate, tls.key) if tls.certificate else None,
             metrics=ReceptionCounts(),
         )
-        _log.info("listening", places=settings.smtp.listen)
+        _log.info("listening", places=", ".join(settings.smtp.listen))
         await stop.wait()
         await server.stop(_GRACE)
     return exits.OK

@@ -20,10 +20,10 @@ from relay.cli.up.keeper import GaveUp, Keeper
 from relay.cli.up.limits import raise_open_files
 from relay.cli.up.place import Place
 from relay.cli.up.report import Report
-from relay.cli.up.roles import found_by, metered, roles
+from relay.cli.up.roles import found_by, handed_down, metered, roles
 from relay.cli.up.samples import show_samples
 from relay.cli.up.supervisor import Supervisor
-from relay.config import Settings
+from relay.config import Settings, load_settings
 from relay.config.load import own_settings
 from relay.config.values import split_endpoint
 from relay.errors import ConfigError
@@ -102,12 +102,17 @@ class _Up:
         await supervisor.start(*self._roles())
         delivered = True
         if self.settings.sandbox.enabled:
-            delivered = await show_samples(self.settings, self.report, self.arguments.timeout)
+            delivered = await show_samples(self._found(), self.report, self.arguments.timeout)
         if self.arguments.exit_after_samples:
             return exits.OK if delivered else exits.FAILED
         where_to_look(self.settings, self.place, self.report)
         await stop.wait()
         return exits.OK
+
+    def _found(self) -> Settings:
+        """The settings as every child has them: with this instance's store."""
+        variables = handed_down(self.settings, self.place, self.arguments.config)
+        return load_settings(None, os.environ | variables)
 
     def _servers(self) -> list[list[Keeper]]:
         store = valkey.store(self.place, self.settings.store.maxmemory)

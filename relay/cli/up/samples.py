@@ -13,10 +13,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from relay.cli.console import open_console
 from relay.cli.submit import Submitted, from_file, submit
 from relay.cli.up.report import Report
 from relay.config import Settings
+from relay.console.status import open_console
 from relay.console.views import Console, MessageView, RecipientState, RecipientView
 
 #: Seconds between two looks at what has become of them.
