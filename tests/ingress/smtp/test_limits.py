@@ -118,7 +118,7 @@ async def flood(client: Dialog) -> None:
 
 
 @pytest.mark.parametrize("waits", [True, False], ids=["while admitting", "replies not taken"])
-async def test_a_client_is_not_read_from_without_bound(servers: Servers, waits: bool) -> None:
+async def test_what_a_client_can_pile_up_is_bounded(servers: Servers, waits: bool) -> None:
     servers.submitter.waits = waits
     port = await servers.start(receiver=MANY)
     async with greeted(port) as client:
@@ -127,6 +127,10 @@ async def test_a_client_is_not_read_from_without_bound(servers: Servers, waits: 
         await servers.submitter.handed_over.wait()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(flood(client), 1)
+        [connection] = servers.running[0]._reception.connections
+        assert connection._paused
+        assert connection._receiver.pending < 1 << 20
+        assert connection._transport.get_write_buffer_size() < 4 << 20
         # Others are served meanwhile.
         async with greeted(port) as other:
             assert await other.say(b"NOOP\r\n") == ["250 2.0.0 Ok"]
