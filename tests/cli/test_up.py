@@ -194,6 +194,7 @@ def test_messages_are_accepted_again_after_the_store_was_killed(shared: Up) -> N
 
 def test_a_deep_data_directory_has_its_sockets_elsewhere(tmp_path: Path) -> None:
     data = tmp_path / ("d" * 60) / ("e" * 60)
+    data.parent.mkdir()
     with Up(data) as up:
         sockets = (up.data / "relay.env").read_text()
         assert "unix:///" in sockets

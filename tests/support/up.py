@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -25,8 +26,7 @@ class Up:
         self.data = data
         self.arguments = arguments
         self.smtp, self.sink = free_port(), free_port()
-        # The ports of the roles follow one another, so the system's own choice is of no help.
-        self.metrics = 20_000 + os.getpid() % 10_000
+        self.metrics = _free_pair()
         self.variables = {
             "RELAY_SMTP__LISTEN": f"127.0.0.1:{self.smtp}",
             "RELAY_SANDBOX__LISTEN": f"127.0.0.1:{self.sink}",
@@ -103,6 +103,14 @@ def eventually(look: Callable[[], object], what: Callable[[], str]) -> None:
     while not look():
         assert time.monotonic() < deadline, f"not in {PATIENCE} s: {what()}"
         time.sleep(0.02)
+
+
+def _free_pair() -> int:
+    """The first of two ports that follow one another: the roles' metrics."""
+    while True:
+        first = free_port()
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", first + 1)):
+            return first
 
 
 def _name(process: psutil.Process) -> str:
