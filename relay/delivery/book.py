@@ -9,6 +9,11 @@ import time
 
 from relay.store.leasing import Lease
 
+#: Seconds that a lease must have left when a job in it is begun, and when its final dot is written
+#: (invariant 3).
+_TO_BEGIN = 10.0
+_TO_FINISH = 5.0
+
 
 def now() -> float:
     """Seconds of a clock that goes on while the machine sleeps, and that nobody can set."""
@@ -20,6 +25,9 @@ class LeaseBook:
 
     def __init__(self, lease_s: float) -> None:
         self._lease_s = lease_s
+        # Leases are renewed when a third is gone, so shorter ones must do with less.
+        self._to_begin = min(_TO_BEGIN, lease_s / 2)
+        self._to_finish = min(_TO_FINISH, lease_s / 3)
         self._leases: dict[str, Lease] = {}
         self._until: dict[str, float] = {}
 
@@ -47,6 +55,14 @@ class LeaseBook:
         if not self.holds(lease):
             return 0.0
         return self._until.get(lease.id, 0.0) - now()
+
+    def may_begin(self, lease: Lease) -> bool:
+        """Whether there is time enough to begin with it."""
+        return self.left(lease) >= self._to_begin
+
+    def may_finish(self, lease: Lease) -> bool:
+        """Whether it will surely still be ours when the final dot is in the kernel."""
+        return self.left(lease) >= self._to_finish
 
     def renewed(self, lease: Lease, asked_at: float) -> None:
         """The lease was renewed by a call that was made at `asked_at`."""

@@ -37,8 +37,6 @@ from relay.store.leasing import Grant, Lease, Leasing
 from relay.store.paths import Path, Paths
 from relay.store.spool import Spool
 
-#: A final dot is written only in a lease with at least so many seconds left (invariant 3).
-_LAST_MOMENT = 5.0
 #: Seconds between rings that call other workers to a queue that keeps this one busy.
 _RING_AGAIN = 0.5
 _log = log.logger("relay.delivery")
@@ -259,7 +257,7 @@ class Dispatcher:
 
     def may_finish(self, job: object) -> bool:
         """Whether a job's final dot may be sent."""
-        return self.book.left(cast(Job, job).lease) >= _LAST_MOMENT
+        return self.book.may_finish(cast(Job, job).lease)
 
     def conclude(self, token: object, session: Session, replies: Sequence[RecipientReply]) -> None:
         """A job's transaction went its whole way."""

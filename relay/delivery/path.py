@@ -29,8 +29,6 @@ _FIRST_AHEAD = 4
 _MOST_AHEAD = 100
 #: Who waits so long at hand, in seconds, waits for a session; then less is leased ahead.
 _LONG_WAIT = 1.0
-#: A job in a lease shorter than this, in seconds, is not begun.
-_SPARE = 10.0
 
 Queue = tuple[int, str]
 
@@ -159,7 +157,7 @@ class EgressPath:
         now = self.dispatcher.loop.time()
         while supply:
             job = supply.popleft()
-            if self.dispatcher.book.left(job.lease) < _SPARE:
+            if not self.dispatcher.book.may_begin(job.lease):
                 self.dispatcher.hand_back(job)
                 continue
             if now - job.ready_at > _LONG_WAIT:
