@@ -21,9 +21,9 @@ from relay.mail.ids import CHANCE_BITS, message_id, partition_of
 from relay.mail.reply import Reply
 from relay.policy.lanes import cost
 from relay.policy.notify import asks_for_failures
-from relay.store.admission import CHUNK, Admission, NewDelivery, NewMessage
+from relay.store.admission import Admission, NewDelivery, NewMessage
 from relay.store.codec import VERSION, Flag, encode_delivery, encode_record
-from relay.store.keys import lane, reference
+from relay.store.keys import CHUNK, lane, reference
 
 FULL = Reply(452, "4.3.1", "The queue is full, try again later")
 _CONFLICT = Reply(554, "5.5.4", "This idempotency key was used for another message")

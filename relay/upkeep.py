@@ -5,14 +5,14 @@ Nobody leads: each step is one script that gives each caller the next ones.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Protocol
 
 from relay import log, metrics
 from relay.errors import RelayError
 from relay.policy.retention import retention_ms
 from relay.store.client import StoreClient
 from relay.store.keys import reference
-from relay.store.leasing import Leasing
 from relay.store.memory import memory
 from relay.store.timing import Timing
 
@@ -90,15 +90,22 @@ class Pump:
             self._ring([reference(partition, queue) for queue in queues])
 
 
+class Retains(Protocol):
+    """What ends the records of messages."""
+
+    #: How long a closed record is kept, in milliseconds.
+    retention_ms: int
+
+
 class Retention:
     """Keeps how long closed records are kept in step with the store's memory."""
 
-    def __init__(self, client: StoreClient, leasing: Leasing, timing: Timing) -> None:
+    def __init__(self, client: StoreClient, holders: Iterable[Retains]) -> None:
         self._client = client
-        self._leasing = leasing
-        self._timing = timing
+        self._holders = tuple(holders)
 
     async def look(self) -> None:
         """Read how full the store is. Raises StoreUnavailable."""
-        used, most = await memory(self._client)
-        self._leasing.retention_ms = self._timing.retention_ms = retention_ms(used, most)
+        kept = retention_ms(*await memory(self._client))
+        for holder in self._holders:
+            holder.retention_ms = kept

@@ -42,7 +42,6 @@ app.conf.update(
     },
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
-    broker_pool_limit=4,
     worker_cancel_long_running_tasks_on_connection_loss=False,
     # Without remote control a worker hangs for good after a restart of the broker.
     worker_enable_remote_control=True,

@@ -60,8 +60,11 @@ class Engine(Protocol):
     def attempts(self) -> list[dict[str, Any]]:
         """The attempts that run now, as JSON fields, for `inspect relay_attempts`."""
 
-    async def hold(self, *, queue: str, tenant: str, on: bool) -> int:
-        """Hold or release a queue's or a tenant's deliveries; how many that was."""
+    async def hold(self, *, queue: str, tenant: str, on: bool) -> None:
+        """Hold or release all deliveries of a queue (a domain) or of a tenant, in the fleet.
+
+        Raises ValueError where neither is named, StoreUnavailable.
+        """
 
     async def pump(self) -> None:
         """Ring what came due or whose deadline passed; called again and again, in every worker."""

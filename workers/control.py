@@ -26,7 +26,7 @@ def relay_attempts(state: Any, limit: int = 100) -> Any:
 
 @control_command(
     args=[("queue", str), ("release", str), ("tenant", str)],
-    signature="<partition/domain> [release=no] [tenant='']",
+    signature="<domain> [release=no] [tenant='']",
 )
 def relay_hold(state: Any, queue: str = "", release: str = "", tenant: str = "") -> Any:
     """Hold a queue's or a tenant's deliveries, or release them again."""
@@ -34,9 +34,9 @@ def relay_hold(state: Any, queue: str = "", release: str = "", tenant: str = "")
     on = str(release).lower() not in ("1", "yes", "true", "release", "on")
     work = running.loop.submit(running.engine.hold(queue=queue, tenant=tenant, on=on))
     try:
-        count = work.result(_PATIENCE)
+        work.result(_PATIENCE)
     except TimeoutError:
         return {"error": "the engine gave no answer in time; it goes on with it"}
     except (RelayError, ValueError) as error:
         return {"error": str(error)}
-    return {"ok": f"{'held' if on else 'released'} {count} deliveries"}
+    return {"ok": f"{'held' if on else 'released'}: {queue or f'tenant {tenant}'}"}

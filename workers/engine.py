@@ -15,19 +15,22 @@ from relay.delivery.dispatcher import Dispatcher
 from relay.delivery.heartbeat import Heartbeat
 from relay.delivery.route import Router
 from relay.errors import RelayError
+from relay.feedback.projector import CONSUMER, Projector
 from relay.lookup.resolver import Resolver
 from relay.policy.shaping import Shaping
 from relay.store.address import Address
 from relay.store.admission import Admission, AdmissionOptions
 from relay.store.client import ClientOptions, StoreClient
+from relay.store.control import Control
 from relay.store.doorbell import Doorbell
 from relay.store.leasing import Lease, Leasing
+from relay.store.outbox import Outbox
 from relay.store.paths import Paths
 from relay.store.schema import agree
 from relay.store.spool import Spool
 from relay.store.timing import Timing
 from relay.submission import Submitter
-from relay.upkeep import Pump, Retention
+from relay.upkeep import Pump, Retains, Retention
 from workers import options
 from workers.contract import Progress, Stop, WorkerInfo
 from workers.fields import submission_of
@@ -35,6 +38,8 @@ from workers.fields import submission_of
 _log = log.logger("relay.worker")
 #: Seconds between two looks at the store's memory.
 _MEMORY = 5.0
+#: Seconds between two rounds of forgetting what is no longer needed.
+_TIDY = 10.0
 
 
 def create() -> Engine:
@@ -50,6 +55,7 @@ class Engine:
         self._loop = asyncio.get_running_loop()
         self._holder = secrets.token_hex(5)
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
         self._ticks = 0
         self._client = StoreClient(
             Address.parse(settings.store.url),
@@ -71,6 +77,10 @@ class Engine:
             partitions,
             self._doorbell.ring,
         )
+        self._control = Control(
+            self._client, partitions, options.control_options(settings), self._doorbell.ring
+        )
+        self._outboxes = [Outbox(self._client, number, partitions) for number in range(partitions)]
         self._dispatcher: Dispatcher | None = None
         self._heartbeat: Heartbeat | None = None
         self._pump: Pump | None = None
@@ -109,10 +119,13 @@ class Engine:
             depth=self._doorbell.depth,
             slots=lambda: worker.concurrency,
         )
-        retention = Retention(self._client, self._leasing, self._timing)
+        holders: list[Retains] = [self._leasing, self._timing, *self._outboxes]
+        retention = Retention(self._client, holders)
         self._every(settings.lease.seconds / 3, dispatcher.tend)
         self._every(_MEMORY, retention.look)
         self._every(0.5, self._tick)
+        self._every(_TIDY, self._tidy)
+        self._project()
         _log.info("worker started", holder=self._holder, hostname=worker.hostname)
 
     async def drain(self, queues: Sequence[str]) -> None:
@@ -129,9 +142,15 @@ class Engine:
         """The attempts that run now."""
         return self._running.attempts()
 
-    async def hold(self, *, queue: str, tenant: str, on: bool) -> int:
+    async def hold(self, *, queue: str, tenant: str, on: bool) -> None:
         """Hold or release a queue or a tenant."""
-        raise RuntimeError((queue, tenant, on))
+        control = self._control
+        if not queue and not tenant:
+            raise ValueError("name a queue (a domain) or a tenant")
+        if queue:
+            await (control.hold_queue(queue) if on else control.unhold_queue(queue))
+        if tenant:
+            await (control.hold_tenant(tenant) if on else control.unhold_tenant(tenant))
 
     async def pump(self) -> None:
         """One round of upkeep."""
@@ -145,8 +164,10 @@ class Engine:
 
     async def stop(self, mode: Stop, grace: float) -> None:
         """Hand everything back."""
+        self._stopping.set()
         for task in self._tasks:
             task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._dispatcher is not None:
             await self._dispatcher.stop(grace * 0.9 if mode is not Stop.COLD else 0.0)
         if self._heartbeat is not None:
@@ -160,6 +181,23 @@ class Engine:
         if self._dispatcher is None:
             raise RuntimeError("the engine has not started")
         return self._dispatcher
+
+    def _project(self) -> None:
+        """Write the DSNs that outcomes call for, in each partition."""
+        if not self._settings.dsn.enabled:
+            return
+        for outbox in self._outboxes:
+            projector = Projector(
+                outbox, self._submitter, self._holder, options.dsn_options(self._settings)
+            )
+            self._tasks.append(self._loop.create_task(projector.run(self._stopping)))
+
+    async def _tidy(self) -> None:
+        """Forget events that were applied, and finish what others began."""
+        consumers = [CONSUMER] if self._settings.dsn.enabled else []
+        for outbox in self._outboxes:
+            await outbox.trim(consumers)
+        await self._control.go_on()
 
     async def _tick(self) -> None:
         self._ticks += 1

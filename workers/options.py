@@ -9,10 +9,12 @@ from relay.config import Settings
 from relay.delivery.dispatcher import DispatchOptions
 from relay.delivery.route import RouteOptions
 from relay.delivery.table import TableOptions
+from relay.feedback.report import DsnOptions
 from relay.lookup.resolver import ResolverOptions
 from relay.policy.retry import RetrySchedule
 from relay.policy.shaping import Limits
 from relay.smtp.options import ConnectOptions, SessionLimits, Timeouts, TlsMode
+from relay.store.control import ControlOptions
 from relay.store.leasing import LeaseOptions
 from relay.store.paths import PathOptions
 from relay.store.timing import TimingOptions
@@ -46,6 +48,19 @@ def timing_options(settings: Settings) -> TimingOptions:
         deadline_ms=_ms(settings.lease.deadline),
         longest_ms=_ms(settings.retry.max_age),
     )
+
+
+def control_options(settings: Settings) -> ControlOptions:
+    """What operators ask of the queue."""
+    return ControlOptions(
+        deadline_ms=_ms(settings.lease.deadline), longest_ms=_ms(settings.retry.max_age)
+    )
+
+
+def dsn_options(settings: Settings) -> DsnOptions:
+    """How DSNs are made."""
+    host = settings.dsn.reporting_host or settings.smtp.hostname or socket.getfqdn()
+    return DsnOptions(host=host, mailer=settings.dsn.sender, postmaster=settings.dsn.postmaster)
 
 
 def path_options(settings: Settings) -> PathOptions:

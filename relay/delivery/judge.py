@@ -53,7 +53,7 @@ def judge(
         where.address,
         where.tls,
         tuple(
-            _result(recipient, word, outcome.reply)
+            _result(recipient.address, word, outcome.reply)
             for recipient, word, outcome in zip(delivery.recipients, fates, outcomes, strict=True)
         ),
     )
@@ -93,16 +93,8 @@ def without_content(lease: Lease) -> Settlement:
     )
 
 
-def _result(recipient: Recipient, word: str, reply: Reply) -> Result:
-    return Result(
-        recipient.address,
-        word,
-        reply.code,
-        reply.enhanced,
-        reply.text[:_MOST_TEXT],
-        recipient.notify,
-        recipient.orcpt,
-    )
+def _result(recipient: str, word: str, reply: Reply) -> Result:
+    return Result(recipient, word, reply.code, reply.enhanced, reply.text[:_MOST_TEXT])
 
 
 def _remaining(delivery: Delivery, left: tuple[Recipient, ...]) -> bytes:

@@ -41,9 +41,6 @@ class Result(Struct, frozen=True, array_like=True):
     code: int
     enhanced: str
     text: str
-    #: What the sender asked for this recipient: NOTIFY and ORCPT (`relay.mail.envelope.Recipient`).
-    notify: str = ""
-    orcpt: str = ""
 
 
 class Attempt(Struct, frozen=True, array_like=True, omit_defaults=True):

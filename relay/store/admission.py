@@ -14,8 +14,6 @@ from relay.store.script import Text, script
 
 ADMIT = script("admit")
 
-#: Content above this many octets is stored, read and sent in chunks of at most as many.
-CHUNK = 256 * 1024
 #: Deliveries in one call of the script at most.
 MOST_DELIVERIES = 50
 

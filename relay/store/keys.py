@@ -44,6 +44,9 @@ from functools import cache
 
 from relay.mail.envelope import Priority
 
+#: Content above this many octets is stored, read and sent in chunks of at most as many.
+CHUNK = 256 * 1024
+
 #: Slots of a Redis Cluster.
 _SLOTS = 16384
 

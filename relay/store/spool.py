@@ -34,9 +34,3 @@ class Spool:
             if chunk is None:
                 raise ContentMissing(message)
             yield chunk
-
-    async def head(self, partition: int, message: str, chunks: int) -> bytes | None:
-        """The first piece of a message's content, which has its header section; None if missing."""
-        keys = partition_keys(partition, self._partitions)
-        first: bytes | None = await self._client.read("GET", keys.contents(message, chunks)[0])
-        return first
