@@ -110,5 +110,6 @@ def _reported(outcome: FinalOutcome, recipient: Recipient, result: Result) -> Re
         orcpt=recipient.orcpt,
         host=outcome.host if result.code > 0 else "",
         diagnostic=str(reply) if result.code > 0 else result.text,
-        attempted_ms=outcome.at_ms if result.code > 0 else 0,
+        # What expired was attempted last some time before it was given up.
+        attempted_ms=outcome.at_ms if result.code > 0 and result.fate != "expired" else 0,
     )

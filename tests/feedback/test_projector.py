@@ -76,6 +76,8 @@ async def test_each_settle_that_made_recipients_final_has_one_dsn_listing_exactl
     assert (
         b"Final-Recipient: rfc822; late@d.example\r\nAction: failed\r\nStatus: 4.4.7" in about_last
     )
+    assert b"Last-Attempt-Date:" in about_first
+    assert b"Last-Attempt-Date:" not in about_last
     assert memory.claims == set()
     assert await projector(memory).step() == 0
 
