@@ -1,0 +1,292 @@
+"""The whole system as processes: store, broker, reception and workers, on free ports.
+
+    with Site() as site, System(site, workers=2, RELAY_RETRY__FIRST="1s") as system:
+        submit(system.port, post("1", "a@one.test"))
+        system.until(lambda: site.ids()["1"])
+
+Every `*.test` domain has an MX of its own, at the site's 127.0.0.1 or where `system.at` says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import smtplib
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from tests.support.dns import DnsServer, Zone
+from tests.support.relay import command, environment
+from tests.support.relay import relay as run_relay
+from tests.support.site import Site
+from tests.support.source import eventually
+from tests.support.valkey import BROKER_OPTIONS, STORE_OPTIONS, ValkeyServer, free_port
+
+#: Seconds that starting, stopping or anything else may take, unless a test says otherwise.
+PATIENCE = 30.0
+#: Lines of each log that are shown when a test fails.
+_SHOWN = 60
+_PREFIX = "relay:{p00}:"
+
+
+class Process:
+    """A role as a child process, with its log in a file."""
+
+    def __init__(self, name: str, arguments: list[str], log: Path, env: dict[str, str]) -> None:
+        self.name = name
+        self.log_file = log
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                arguments, cwd=log.parent, env=env, stdout=file, stderr=file
+            )
+
+    @property
+    def log(self) -> str:
+        """All that it has said."""
+        return self.log_file.read_text(errors="replace")
+
+    def records(self, event: str) -> list[dict[str, Any]]:
+        """Its log's records of a kind."""
+        lines = (line for line in self.log.splitlines() if line.startswith("{") and event in line)
+        return [record for record in map(json.loads, lines) if record.get("event") == event]
+
+    def until_says(self, text: str) -> None:
+        """Wait until its log has a text."""
+
+        def look() -> bool:
+            ended = self.process.poll()
+            assert ended is None, f"{self.name} ended with {ended}:\n{self.tail()}"
+            return text in self.log
+
+        eventually(look, lambda: f"{self.name} says {text!r}:\n{self.tail()}", PATIENCE)
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.splitlines()[-_SHOWN:])
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def terminate(self) -> None:
+        """SIGTERM; see `wait`."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float = PATIENCE) -> int:
+        """Its exit code, once it has ended."""
+        return self.process.wait(seconds)
+
+    def children(self) -> list[psutil.Process]:
+        """Its child processes."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+class System:
+    """Everything but the hosts that are sent to. Use as a context."""
+
+    def __init__(self, site: Site | None, *, workers: int = 1, **variables: str) -> None:
+        self.site = site
+        self.store = ValkeyServer(**STORE_OPTIONS)
+        self.broker = ValkeyServer(**BROKER_OPTIONS)
+        self.dns = DnsServer({"*.test": Zone(mx=["10 mx.{name}."], a=["127.0.0.1"])})
+        self.port = free_port()
+        self.workers: list[Process] = []
+        #: Every process that was ever started, the ended ones too.
+        self.processes: list[Process] = []
+        self._count = workers
+        self._variables = variables
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            stack.callback(self._end_processes)
+            for server in (self.store, self.broker):
+                stack.callback(server.remove)
+                server.start()
+            stack.enter_context(self.dns)
+            self.environment = self._environment()
+            self.smtp = self._start("smtp", command("smtp"))
+            for _ in range(self._count):
+                self._start_worker()
+            self._until_ready()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            self._show()
+        self._stack.close()
+
+    # What runs.
+
+    def start_worker(self) -> Process:
+        """One more worker, ready."""
+        worker = self._start_worker()
+        worker.until_says(" ready.")
+        return worker
+
+    def start_smtp(self) -> None:
+        """Reception again, after it has ended."""
+        self.smtp = self._start("smtp", command("smtp"))
+        self._until_ready()
+
+    def _start_worker(self) -> Process:
+        worker = self._start("worker", command("worker"))
+        self.workers.append(worker)
+        return worker
+
+    def _start(self, name: str, arguments: list[str]) -> Process:
+        log = self.directory / f"{name}-{len(self.processes) + 1}.log"
+        process = Process(name, arguments, log, self.environment)
+        self.processes.append(process)
+        return process
+
+    def _until_ready(self) -> None:
+        eventually(self._greets, lambda: f"reception greets:\n{self.smtp.tail()}", PATIENCE)
+        for worker in self.workers:
+            worker.until_says(" ready.")
+
+    def _greets(self) -> bool:
+        assert self.smtp.process.poll() is None, f"reception ended:\n{self.smtp.tail()}"
+        try:
+            with smtplib.SMTP("127.0.0.1", self.port, timeout=PATIENCE):
+                return True
+        except OSError:
+            return False
+
+    def _environment(self) -> dict[str, str]:
+        settings = {
+            "RELAY_STORE__URL": self.store.url,
+            "RELAY_BROKER__URL": self.broker.tcp_url,
+            "RELAY_SMTP__LISTEN": f"127.0.0.1:{self.port}",
+            "RELAY_SMTP__HOSTNAME": "relay.test",
+            "RELAY_METRICS__ENABLED": "false",
+            "RELAY_DELIVERY__NAMESERVERS": self.dns.endpoint,
+            "RELAY_DELIVERY__PRIVATE_TARGETS": "127.0.0.0/8",
+            "RELAY_DELIVERY__PORT": str(self.site.port if self.site else free_port()),
+        }
+        return environment(**(settings | self._variables))
+
+    def _end_processes(self) -> None:
+        for one in self.processes:
+            if one.process.poll() is None:
+                for child in one.children():
+                    child.kill()
+                one.kill()
+
+    def _show(self) -> None:
+        for one in self.processes:
+            print(f"----- {one.name} ({one.process.pid}, exit code {one.process.poll()})")
+            print(one.tail())
+        print("----- store", self.left(), file=sys.stdout)
+
+    # What the DNS says.
+
+    def at(self, address: str, *domains: str) -> None:
+        """Have these domains' MX at an address of the site; they are one host, and one site."""
+        host = f"mx.{domains[0]}"
+        self.dns.zones[host] = Zone(a=[address])
+        for domain in domains:
+            self.dns.zones[domain] = Zone(mx=[f"10 {host}."])
+        self.dns.forget()
+        if self.site is not None and address != "127.0.0.1":
+            self.site.listen(address)
+
+    # What operators see.
+
+    def relay(self, *arguments: str) -> Any:
+        """A command's JSON."""
+        done = run_relay(*arguments, "--json", **self._settings())
+        assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
+        return json.loads(done.stdout)
+
+    def _settings(self) -> dict[str, str]:
+        return {key: text for key, text in self.environment.items() if key.startswith("RELAY_")}
+
+    def until(
+        self, look: Callable[[], object], what: object = "", seconds: float = PATIENCE
+    ) -> None:
+        """Wait until `look()` is true."""
+        eventually(look, what, seconds)
+
+    # What is in the store.
+
+    def left(self) -> dict[str, int]:
+        """What is there of each thing that must be gone when all is done."""
+        counts = {
+            name: int(self.store.command(word, _PREFIX + name))
+            for name, word in (
+                ("deliveries", "HLEN"),
+                ("later", "ZCARD"),
+                ("ready", "ZCARD"),
+                ("leased", "ZCARD"),
+                ("held", "ZCARD"),
+                ("age", "ZCARD"),
+                ("wake", "ZCARD"),
+                ("turns", "ZCARD"),
+                ("clock", "HLEN"),
+            )
+        }
+        counts["contents"] = len(self.keys("c:*"))
+        return {name: count for name, count in counts.items() if count}
+
+    def until_empty(self, seconds: float = PATIENCE) -> None:
+        """Wait until nothing is left to be done, and no content is left."""
+        eventually(lambda: not self.left(), lambda: f"left: {self.left()}", seconds)
+
+    def keys(self, pattern: str) -> list[str]:
+        """The store's keys of the queue."""
+        found: set[str] = set()
+        cursor = b"0"
+        while True:
+            cursor, some = self.store.command(
+                "SCAN", cursor, "MATCH", _PREFIX + pattern, "COUNT", 10_000
+            )
+            found.update(key.decode() for key in some)
+            if cursor == b"0":
+                return sorted(found)
+
+    def possible_doubles(self, message: str) -> int:
+        """How many possible doubles a message's record counts."""
+        return int(self.store.command("HGET", f"{_PREFIX}m:{message}", "p") or 0)
+
+    def reclaimed(self) -> int:
+        """How many leases the workers, the dead ones too, say that they took back."""
+        return sum(
+            int(record["leases"])
+            for one in self.processes
+            if one.name == "worker"
+            for record in one.records("leases reclaimed")
+        )
+
+
+def freeze(process: Process) -> None:
+    """Stop a process as a debugger would."""
+    os.kill(process.process.pid, signal.SIGSTOP)
+
+
+def thaw(process: Process) -> None:
+    """Let it go on."""
+    os.kill(process.process.pid, signal.SIGCONT)
+
+
+def seconds_since(start: float) -> float:
+    """Seconds since a `time.monotonic()`."""
+    return time.monotonic() - start
