@@ -17,7 +17,7 @@ from relay.mail.delivery import Attempt, Record, Result
 from relay.mail.envelope import Recipient
 from relay.store.client import StoreClient
 from relay.store.codec import Ended, Stored, decode_outcome, decode_record, decode_stored
-from relay.store.keys import CHUNK, partition_keys
+from relay.store.keys import partition_keys
 from relay.store.leasing import KEPT_DEFERRALS
 from relay.store.replies import NO_REPLY, last_attempt, reply_in
 from relay.store.script import Text, script
