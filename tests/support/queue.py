@@ -80,6 +80,10 @@ class QueueStore:
         #: Chunks of each message's content, where it does not lie in one piece.
         self._chunks: dict[str, int] = {}
 
+    def partition(self, partition: int, partitions: int) -> None:
+        """Talk of another partition from now on."""
+        self.keys = partition_keys(partition, partitions)
+
     # Names and times
 
     def new_id(self) -> str:
