@@ -5,12 +5,12 @@ from __future__ import annotations
 from celery import Celery
 from kombu import Exchange, Queue
 
-from workers import control, tasks
+from workers import control, logs, tasks
 from workers.settings import celery_settings
 from workers.steps import EngineStep, WatchdogStep
 
-#: Registered by being imported; both are needed by workers and by those who ask them.
-__all__ = ["app", "control", "tasks"]
+#: Registered by being imported; needed by workers, or by those who ask them.
+__all__ = ["app", "control", "logs", "tasks"]
 
 #: The default queue, which is a list of that name in the broker.
 QUEUE = "relay"
@@ -46,7 +46,6 @@ app.conf.update(
     # Without remote control a worker hangs for good after a restart of the broker.
     worker_enable_remote_control=True,
     worker_pool="workers.pool:AsyncioPool",
-    worker_hijack_root_logger=True,
     # Relay's own. The factory takes nothing and gives a `workers.contract.Engine`.
     relay_engine="workers.engine:create",
     # Seconds: the engine's start at most; between two pumps; a cold stop's grace. A warm stop's

@@ -11,11 +11,13 @@ from typing import Any
 
 from relay import log, metrics
 from relay.config import Settings, load_settings
+from relay.config.values import split_endpoint
 from relay.delivery.dispatcher import Dispatcher
 from relay.delivery.heartbeat import Heartbeat
 from relay.delivery.route import Router
 from relay.errors import RelayError
 from relay.feedback.projector import CONSUMER, Projector
+from relay.ingress.health import HealthServer
 from relay.lookup.resolver import Resolver
 from relay.policy.shaping import Shaping
 from relay.store.address import Address
@@ -84,6 +86,7 @@ class Engine:
         self._dispatcher: Dispatcher | None = None
         self._heartbeat: Heartbeat | None = None
         self._pump: Pump | None = None
+        self._health: HealthServer | None = None
 
     async def start(self, worker: WorkerInfo) -> None:
         """Open what is needed. Raises StoreUnavailable, ConfigError."""
@@ -123,6 +126,7 @@ class Engine:
         retention = Retention(self._client, holders)
         self._every(settings.lease.seconds / 3, dispatcher.tend)
         self._every(_MEMORY, retention.look)
+        await self._listen()
         self._every(0.5, self._tick)
         self._every(_TIDY, self._tidy)
         self._project()
@@ -172,6 +176,8 @@ class Engine:
             await self._dispatcher.stop(grace * 0.9 if mode is not Stop.COLD else 0.0)
         if self._heartbeat is not None:
             self._heartbeat.stop()
+        if self._health is not None:
+            await self._health.close()
         await self._doorbell.close()
         await self._client.close()
         _log.info("worker stopped", mode=mode.value)
@@ -181,6 +187,17 @@ class Engine:
         if self._dispatcher is None:
             raise RuntimeError("the engine has not started")
         return self._dispatcher
+
+    async def _listen(self) -> None:
+        """Serve metrics and health. Raises ConfigError where the port is taken."""
+        if not self._settings.metrics.enabled:
+            return
+        self._health = HealthServer("worker", ready=self._not_ready)
+        host, port = split_endpoint(self._settings.metrics.listen)
+        await self._health.start(host, port, setting="metrics.listen")
+
+    def _not_ready(self) -> list[str]:
+        return [] if self._client.connected else ["the store cannot be reached"]
 
     def _project(self) -> None:
         """Write the DSNs that outcomes call for, in each partition."""
