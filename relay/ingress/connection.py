@@ -166,15 +166,19 @@ class Connection(asyncio.Protocol):
 
     def _await_more(self) -> None:
         if self._admitting is None:
-            self._account_for_content()
+            # Nearly every command ends here with nothing to do, so only what changed is looked at.
+            if self._content_since or self._receiver.state is State.CONTENT:
+                self._account_for_content()
             if self._at_end:
                 self._close()
             elif self._reception.stopping:
                 self.end_if_quiet()
-        self._set_reading()
+        if self._paused or self._admitting is not None:
+            self._set_reading()
 
     def _close(self) -> None:
-        self._hold(0)
+        if self._admitting is None:
+            self._hold(0)
         if self._open and not self._closing_since:
             self._closing_since = self._loop.time()
             self._transport.close()
@@ -219,7 +223,7 @@ class Connection(asyncio.Protocol):
     # Messages.
 
     def _submit(self, message: MessageReceived) -> Event | None:
-        """Hand the message over; the event that followed, if it was answered at once."""
+        """Hand the message over; the event that followed, if it was refused at once."""
         self._content_since = 0.0
         self._hold(message.size)
         if self._reception.memory.full:
@@ -233,8 +237,8 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._refuse(error)
         self._admitting = submission
-        if answer.done():
-            return self._answer(answer)
+        # Even an answer that is there already comes by the loop, so that many messages in one packet
+        # do not keep other clients waiting.
         answer.add_done_callback(self._answered)
         return None
 

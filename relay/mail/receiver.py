@@ -75,6 +75,7 @@ class Receiver:
         self._out: list[bytes] = []
         self._event: Event | None = None
         self._errors = self._since_message = 0
+        self._most_commands = options.commands + options.recipients
 
     @property
     def pending(self) -> int:
@@ -175,10 +176,9 @@ class Receiver:
             # Where lines end is in doubt, so nothing that follows may be taken for a command.
             self._event = self.end(answers.BARE_LF)
             return
-        command = parse_command(line[:-1])
-        self._obey(command)
-        self._since_message += command.__class__ is not commands.Rcpt
-        if self._since_message > self.options.commands and self._event is None:
+        self._since_message += 1
+        self._obey(parse_command(line[:-1]))
+        if self._since_message > self._most_commands and self._event is None:
             self._event = self.end(answers.TOO_MANY_COMMANDS)
 
     def _take_content(self) -> bool:

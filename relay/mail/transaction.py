@@ -29,7 +29,7 @@ class ReceiverOptions(Struct, frozen=True):
     recipients: int = 1000
     #: Refused commands since the last accepted message: 421 beyond.
     errors: int = 20
-    #: Commands since the last accepted message, accepted recipients not counted: 421 beyond.
+    #: Commands since the last accepted message, besides as many as `recipients`: 421 beyond.
     commands: int = 1000
     #: Received header fields of a message that is not yet a loop: 554 beyond.
     hops: int = 50
