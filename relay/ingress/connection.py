@@ -237,8 +237,8 @@ class Connection(asyncio.Protocol):
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._refuse(error)
         self._admitting = submission
-        # Even an answer that is there already comes by the loop, so that many messages in one packet
-        # do not keep other clients waiting.
+        # Even an answer that is there already comes by the loop, so that a packet full of messages
+        # does not keep other clients waiting.
         answer.add_done_callback(self._answered)
         return None
 
