@@ -48,11 +48,11 @@ app.conf.update(
     worker_pool="workers.pool:AsyncioPool",
     # Relay's own. The factory takes nothing and gives a `workers.contract.Engine`.
     relay_engine="workers.engine:create",
-    # Seconds: the engine's start at most; between two pumps; a cold stop's grace. A warm stop's
-    # (relay_grace), and how long work may wait without progress before the watchdog ends the worker
-    # (relay_watchdog_patience, 0: for ever), come from Relay's settings.
+    # Seconds: the engine's start at most; a cold stop's grace. From Relay's settings come those
+    # between two pumps (relay_pump_interval), a warm stop's grace (relay_grace), and how long work
+    # may wait without progress before the watchdog ends the worker (relay_watchdog_patience, 0: for
+    # ever).
     relay_start_timeout=60.0,
-    relay_pump_interval=1.0,
     relay_cold_grace=5.0,
     **celery_settings(),
 )

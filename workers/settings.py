@@ -8,6 +8,11 @@ from urllib.parse import quote, urlsplit
 from relay.config import load_settings
 from relay.store.address import Address
 
+#: Seconds between two pumps, at most; and how many pumps there are in a lease, at least. Where
+#: nobody looks at the leases for a third of one, none is reclaimed (grace).
+_PUMP = 1.0
+_PUMPS_IN_A_LEASE = 6
+
 
 def celery_settings() -> dict[str, Any]:
     """What Celery must know of Relay's settings. Raises ConfigError."""
@@ -15,6 +20,7 @@ def celery_settings() -> dict[str, Any]:
     return {
         "broker_url": kombu_url(settings.broker.url),
         "worker_concurrency": settings.worker.concurrency,
+        "relay_pump_interval": min(_PUMP, settings.lease.seconds / _PUMPS_IN_A_LEASE),
         "relay_grace": settings.worker.grace,
         "relay_watchdog_patience": settings.worker.watchdog,
     }
