@@ -187,3 +187,37 @@ async def test_talk_to_an_idle_session_ends_it(said: str) -> None:
     assert recorder.heard == [finished(TAKEN)]
     assert [left.token for left in recorder.waiting] == [2]
     assert not session.idle
+
+
+@pytest.mark.parametrize("answers", [{"RCPT": WHO}, {"MAIL": "550 5.7.1 no", "RCPT": "250 ok"}])
+async def test_where_no_recipient_was_taken_the_content_is_not_sent(
+    answers: dict[str, str],
+) -> None:
+    async with Mx(answers | {"DATA": "354 go"}) as mx:
+        await run(mx, Recorder([message(1)]), 1)
+    assert b".\r\n" in mx.reads
+    assert not any(b"Subject:" in read for read in mx.reads)
+
+
+@pytest.mark.parametrize("extra", ["250 by the way", "250 by"], ids=["whole", "half"])
+async def test_a_reply_too_many_does_not_answer_the_next_command(extra: str) -> None:
+    async with Mx({".": f"250 2.0.0 taken\r\n{extra}"}, ONE_BY_ONE) as mx:
+        recorder = Recorder([message(1), message(2)])
+        session = await session_with(mx)
+        session.start(recorder)
+        await recorder.until_closed()
+    assert recorder.heard == [finished(TAKEN)]
+    assert [left.token for left in recorder.waiting] == [2]
+    assert len(mx.taken) == 1
+
+
+async def test_pipelined_a_reply_too_many_delivers_nothing() -> None:
+    async with Mx({".": "250 2.0.0 taken\r\n250 by the way"}) as mx:
+        recorder = Recorder([message(1), message(2)])
+        session = await session_with(mx)
+        session.start(recorder)
+        await recorder.until_closed()
+    first, second = recorder.heard
+    assert first == finished(TAKEN)
+    assert isinstance(second, Broken)
+    assert (second.token, second.in_doubt) == (2, False)
