@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from relay import log
 from workers.contract import Progress
 
 logger = logging.getLogger(__name__)
@@ -78,5 +79,5 @@ class Watchdog:
                 stuck,
                 EXIT_CODE,
             )
-            logging.shutdown()
+            log.flush()
             os._exit(EXIT_CODE)

@@ -17,6 +17,7 @@ from typing import Any
 from celery import current_task, signals
 from celery.exceptions import SoftTimeLimitExceeded
 
+from relay.errors import StoreUnavailable
 from workers.app import app
 from workers.contract import Progress, Stop, WorkerInfo
 
@@ -32,7 +33,7 @@ def note(what: str, **fields: Any) -> None:
 
 
 class NotingEngine:
-    """Does nothing but notes it. A queue named "0/slow.example" stays as an attempt for 2 s."""
+    """Does nothing but notes it. A queue with "slow" in its name stays as an attempt for 2 s."""
 
     def __init__(self) -> None:
         self._attempts: dict[str, asyncio.Task[None]] = {}
@@ -54,21 +55,23 @@ class NotingEngine:
 
     async def _attempt(self, queue: str) -> None:
         try:
-            await asyncio.sleep(2)
+            await asyncio.sleep(60 if "endless" in queue else 2)
             note("attempt ended", queue=queue)
         finally:
             self._attempts.pop(queue, None)
 
     async def submit(self, fields: Mapping[str, Any]) -> str:
         note("submit", fields=dict(fields))
+        self._done += 1
+        if fields.get("tenant") == "unavailable" and self._done == 1:
+            raise StoreUnavailable("no answer")
         return "0123456789"
 
     def attempts(self) -> list[dict[str, Any]]:
         return [{"queue": queue} for queue in self._attempts]
 
-    async def hold(self, *, queue: str, tenant: str, on: bool) -> int:
+    async def hold(self, *, queue: str, tenant: str, on: bool) -> None:
         note("hold", queue=queue, tenant=tenant, on=on)
-        return 3
 
     async def pump(self) -> None:
         note("pump")
@@ -173,7 +176,7 @@ def _note_signal(name: str) -> Any:
             sender=getattr(sender, "name", None) or str(sender),
             id=task_id,
             state=fields.get("state"),
-            result=fields.get("result"),
+            result=fields.get("result", fields.get("retval")),
             exception=repr(fields.get("exception")),
         )
 
