@@ -152,7 +152,7 @@ class Control:
         keys = partition_keys(partition_of(message), self._partitions)
         record = await self._client.read("HGET", keys.record(message), "m")
         if record is None:
-            raise NoSuchMessage(message)
+            raise NoSuchMessage(f"{message}: no such message, or its record's time is over")
         count = decode_record(record).deliveries
         return keys, [delivery_id(message, number) for number in range(count)]
 

@@ -78,7 +78,7 @@ class Status:
         keys = partition_keys(partition_of(message), self._partitions)
         value = await self._client.read("HGET", keys.record(message), "m")
         if value is None:
-            raise NoSuchMessage(message)
+            raise NoSuchMessage(f"{message}: no such message, or its record's time is over")
         # Deliveries before outcomes: one that ends meanwhile is seen twice, rather than never.
         open_now = await self._open(keys, message, decode_record(value).deliveries)
         flat = await self._client.read("HGETALL", keys.record(message))

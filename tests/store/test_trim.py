@@ -148,6 +148,14 @@ async def test_it_works_at_maxmemory(outbox: QueueStore) -> None:
         assert (await outbox.trim(*ALL))[1] == 200
 
 
-async def test_without_consumers_it_is_refused(outbox: QueueStore) -> None:
+async def test_without_consumers_events_go_by_their_age(outbox: QueueStore) -> None:
+    await told(outbox, 300)
+    await outbox.tick()
+    assert await outbox.trim() == ["trimmed", 0, 0]
+    await looked(outbox, 6 * MINUTE)
+    assert (await outbox.trim())[1] == 300
+
+
+async def test_missing_arguments_are_refused(outbox: QueueStore) -> None:
     with pytest.raises(ReplyError, match="ARGUMENTS"):
-        await outbox.trim()
+        await outbox.run("trim", outbox.fixed("trim"), 1)

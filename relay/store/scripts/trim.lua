@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- Forget events that every consumer had applied a while ago; and the reasons of queues that wait no more.
 -- KEYS  1 events 2 cursors 3 wake 4 reasons
--- ARGV  1 how long ago at least, ms  2 how many events at most  then each consumer: one without a cursor holds everything
+-- ARGV  1 how long ago at least, ms  2 how many events at most  then each consumer: one without a cursor holds everything. Where there
+--       is none, events go by their age alone
 -- Returns {'trimmed', how many events, how many reasons}.
 -- Said twice: the next ones.
 -- USES clock
@@ -9,7 +10,7 @@ local events, cursors, wake, reasons = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 -- No consumer's name is empty: under it lies the last look: its time, the lowest cursor then, and the one at the look before.
 local LOOK, SAMPLE = '', 20
 local apart, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-if not apart or not limit or #ARGV < 3 then return redis.error_reply('ARGUMENTS trim: consumers are missing') end
+if not apart or not limit then return redis.error_reply('ARGUMENTS trim: two numbers are needed') end
 local now = now_ms()
 
 local function parts(id)
@@ -24,7 +25,7 @@ local function before(one, other)
 end
 
 local function lowest()
-  local low
+  local low = #ARGV == 2 and string.format('%.0f-0', now)
   for at = 3, #ARGV do
     local cursor = redis.call('HGET', cursors, ARGV[at])
     if not cursor then return nil end
