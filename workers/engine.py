@@ -92,7 +92,7 @@ class Engine:
         """Open what is needed. Raises StoreUnavailable, ConfigError."""
         settings = self._settings
         await self._client.start()
-        await agree(self._client, settings.store.partitions)
+        await agree(self._client, settings.store.partitions, settings.store.durability)
         router = Router(
             Resolver(options.resolver_options(settings)), options.route_options(settings)
         )

@@ -17,17 +17,11 @@ class StoreSettings(Group):
         description="Where the store is: redis://, rediss:// or unix:///path. Within reach of a "
         "running `relay up` that one's store is taken where nothing else names one.",
     )
-    durability: Literal["fsync", "replicated", "relaxed"] = Field(
+    durability: Literal["fsync", "relaxed"] = Field(
         default="fsync",
         description="What must have happened before a message is accepted. fsync: it is on the "
-        "store's disk. replicated: also on `store.replicas` replicas. relaxed: written, not yet "
-        "synced (a crash of the machine loses the last second).",
-    )
-    replicas: int = Field(
-        default=1,
-        ge=1,
-        le=5,
-        description="Replicas that must confirm a message (durability replicated).",
+        "store's disk (`appendfsync always`). relaxed: the store has it, and syncs every second: "
+        "a crash of its machine loses the last one. A store that promises less is refused.",
     )
     partitions: int = Field(
         default=1,

@@ -1,18 +1,56 @@
-"""What a store was first used with: its number of partitions, and the version of its records."""
+"""Whether a store fits: what it was first used with, and what it promises to keep."""
 
 from __future__ import annotations
 
+from relay import log
 from relay.errors import ConfigError
 from relay.store.client import StoreClient
 from relay.store.codec import VERSION
 from relay.store.keys import SCHEMA
+from relay.store.wire import ReplyError
+
+_log = log.logger("relay.store")
+#: What each level of durability asks of `appendfsync`.
+_SYNC = {"fsync": (b"always",), "relaxed": (b"always", b"everysec")}
 
 
-async def agree(client: StoreClient, partitions: int) -> None:
-    """Note the number of partitions in a new store, and check it in one that was used.
+async def agree(client: StoreClient, partitions: int, durability: str) -> None:
+    """Check the store, and note in a new one what it is used with.
 
-    Raises ConfigError where this process does not fit the store, StoreUnavailable.
+    Raises ConfigError with all that does not fit, StoreUnavailable.
     """
+    problems = await _promises(client, durability)
+    if not problems:
+        problems = await _history(client, partitions)
+    if problems:
+        raise ConfigError(problems)
+
+
+async def _promises(client: StoreClient, durability: str) -> list[str]:
+    """What the store's own settings lack (docs/configuration.md, `store.durability`)."""
+    try:
+        answer = await client.read("CONFIG", "GET", "append*", "maxmemory-policy")
+    except ReplyError as error:
+        # Managed servers keep CONFIG to themselves: then it is the operator's word.
+        _log.warning("the store does not tell its durability", error=str(error))
+        return []
+    found = dict(zip(answer[::2], answer[1::2], strict=True))
+    problems = []
+    if found.get(b"appendonly") != b"yes" or found.get(b"appendfsync") not in _SYNC[durability]:
+        wanted = _SYNC[durability][-1].decode()
+        problems.append(
+            f"store.durability: {durability} needs `appendonly yes` and `appendfsync {wanted}` in "
+            "the store: set them there, or choose a lower level"
+        )
+    if found.get(b"maxmemory-policy") != b"noeviction":
+        problems.append(
+            "store.url: the store would evict messages when it is full: set `maxmemory-policy "
+            "noeviction` there"
+        )
+    return problems
+
+
+async def _history(client: StoreClient, partitions: int) -> list[str]:
     await client.read("HSETNX", SCHEMA, "partitions", partitions)
     await client.read("HSETNX", SCHEMA, "version", VERSION)
     found, version = await client.read("HMGET", SCHEMA, "partitions", "version")
@@ -27,5 +65,4 @@ async def agree(client: StoreClient, partitions: int) -> None:
             f"store.url: its records have version {int(version)}, and this Relay reads up to "
             f"{VERSION}: upgrade this process"
         )
-    if problems:
-        raise ConfigError(problems)
+    return problems

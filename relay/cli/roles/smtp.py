@@ -83,7 +83,7 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
     async with contextlib.AsyncExitStack() as stack:
         client = StoreClient(Address.parse(store.url), ClientOptions(patience=store.timeout))
         await client.start()
-        await agree(client, store.partitions)
+        await agree(client, store.partitions, store.durability)
         stack.push_async_callback(client.close)
         doorbell = Doorbell(Address.parse(settings.broker.url))
         stack.push_async_callback(doorbell.close)
