@@ -14,13 +14,15 @@ _PATTERN = re.compile(rf"[{ALPHABET}]{{20}}")
 CHANCE_BITS = 45
 
 
-def _base32(number: int, width: int) -> str:
-    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(5 * (width - 1), -1, -5))
+#: Two characters for ten bits: ten look-ups make an id.
+_PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
+_SHIFTS = tuple(range(90, -1, -10))
 
 
 def message_id(*, ms: int, partition: int, chance: int) -> str:
     """The id for a message accepted at `ms` (Unix time in milliseconds) into `partition`."""
-    return _base32(ms, 9) + _base32(partition, 2) + _base32(chance, 9)
+    number = (ms << 55) | (partition << 45) | chance
+    return "".join([_PAIRS[(number >> shift) & 1023] for shift in _SHIFTS])
 
 
 def is_message_id(text: str) -> bool:
