@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Ask for connections and deliveries on an egress path; renews the connections that the holder has.
 -- KEYS  1 conns 2 state 3 rates 4 waiting 5 drawn:<holder>
 -- ARGV  1 seq, one higher for each new call of the holder  2 queue that asks  3 deliveries wanted
