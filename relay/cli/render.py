@@ -66,6 +66,7 @@ def cancelled(views: Sequence[CancelView]) -> RenderableType:
         "cancelled": "[green]cancelled[/]",
         "pending": "[yellow]pending[/]: an attempt is under way, so it may still be sent",
         "final": "too late: it has its outcome",
+        "newer": "[red]not touched[/]: a newer version of Relay wrote it",
     }
     for view in views:
         table.add_row(view.delivery, view.domain, meanings.get(view.answer, escape(view.answer)))
@@ -167,8 +168,9 @@ def _caption(view: QueuesView) -> str:
     shown = len(view.queues)
     domains = f"{view.domains} domain{'s' if view.domains != 1 else ''}"
     of = domains if shown == view.domains else f"{shown} of {domains}"
+    more = " or more" if view.partial else ""
     return (
-        f"{of}: {view.waiting} waiting, {view.leased} leased, {view.deferred} deferred, "
+        f"{of}{more}: {view.waiting} waiting, {view.leased} leased, {view.deferred} deferred, "
         f"{view.held} held"
     )
 

@@ -1,8 +1,8 @@
-"""A message's record, read for people: each recipient's state and its attempts."""
+"""A message in the store, as people see it: each recipient's state and its attempts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from msgspec import Struct, field
@@ -10,12 +10,11 @@ from msgspec import Struct, field
 from relay.console.views import AttemptView, MessageView, RecipientState, RecipientView
 from relay.mail.delivery import Attempt, Result
 from relay.mail.reply import Reply
-from relay.store.codec import Place, Stored, decode_attempt, decode_record, decode_stored
+from relay.store.codec import Place, Stored
+from relay.store.replies import parked_now, reply_in
+from relay.store.status import OpenDelivery, Over, StoredMessage
 
-#: Digits of the time in an outcome that no attempt made (scripts/lib/final.lua).
-_DIGITS = 13
-_GIVEN_UP = {b"x": RecipientState.EXPIRED, b"c": RecipientState.CANCELLED}
-_FATES = {
+_FINAL = {
     "delivered": RecipientState.DELIVERED,
     "bounced": RecipientState.BOUNCED,
     "expired": RecipientState.EXPIRED,
@@ -27,32 +26,45 @@ class _Recipient(Struct):
     """What is known of one recipient so far."""
 
     state: RecipientState = RecipientState.QUEUED
-    attempts: list[tuple[int, AttemptView]] = field(default_factory=list)
-    next_ms: float = 0
+    attempts: list[AttemptView] = field(default_factory=list)
+    next_attempt_at: datetime | None = None
+    #: Why its queue is parked, "" where it is not.
+    parked: str = ""
 
 
-def message_view(
-    message: str, fields: Mapping[bytes, bytes], deliveries: Sequence[bytes | None]
-) -> MessageView:
-    """The message with this record; `deliveries` are its deliveries' values, None where final."""
-    record = decode_record(fields[b"m"])
+def message_view(message: StoredMessage) -> MessageView:
+    """The message as `relay show` has it."""
     recipients: dict[str, _Recipient] = {}
-    for value in deliveries:
-        if value is not None:
-            _note_open(recipients, decode_stored(value))
-    for name, value in fields.items():
-        if name[:1] in (b"f", b"a"):
-            _note_outcome(recipients, name, value)
+    for open_delivery in message.open:
+        _note_open(recipients, open_delivery)
+    for tried in message.attempts:
+        _note_attempt(recipients, tried.attempt)
+    # Last, as a delivery that ended while it was read is among the open ones as well.
+    for over in message.outcomes:
+        _note_outcome(recipients, over)
     return MessageView(
-        id=message,
-        sender=record.sender,
-        size=record.size,
-        accepted_at=moment(record.accepted_ms),
-        tenant=record.tenant,
-        priority=record.priority,
+        id=message.id,
+        sender=message.record.sender,
+        size=message.record.size,
+        accepted_at=moment(message.record.accepted_ms),
+        tenant=message.record.tenant,
+        priority=message.record.priority,
         recipients=tuple(_views(recipients)),
-        possible_doubles=int(fields.get(b"p", 0)),
+        possible_doubles=message.possible_doubles,
     )
+
+
+def domains_of(message: StoredMessage) -> dict[int, str]:
+    """The domain of each delivery, by its number."""
+    domains = {each.number: each.stored.queue for each in message.open}
+    for over in message.outcomes:
+        ended = over.ended
+        to = (
+            [recipient.address for recipient in ended.delivery.recipients] if ended.delivery else []
+        )
+        to += [result.recipient for result in ended.attempt.results] if ended.attempt else []
+        domains.setdefault(over.number, to[0].rpartition("@")[2] if to else "")
+    return domains
 
 
 def moment(ms: float) -> datetime:
@@ -60,8 +72,24 @@ def moment(ms: float) -> datetime:
     return datetime.fromtimestamp(ms / 1000, UTC)
 
 
-def state_of(stored: Stored) -> RecipientState:
-    """What a delivery that is not final means for its recipients."""
+def reply_line(reply: Reply) -> str:
+    """A reply as one line; what no host answered has no code to show."""
+    return str(reply) if reply.code > 0 else reply.text
+
+
+def _note_open(recipients: dict[str, _Recipient], delivery: OpenDelivery) -> None:
+    stored = delivery.stored
+    state = RecipientState.HELD if delivery.paused else _state_of(stored)
+    parked_ms = parked_now(delivery.reason, delivery.wake_ms) if delivery.reason else 0
+    next_ms = stored.ms if stored.place is Place.LATER else parked_ms
+    for recipient in delivery.delivery.recipients:
+        known = recipients.setdefault(recipient.address, _Recipient())
+        known.state = state
+        known.next_attempt_at = moment(next_ms) if next_ms else None
+        known.parked = reply_line(reply_in(delivery.reason)) if parked_ms else ""
+
+
+def _state_of(stored: Stored) -> RecipientState:
     if stored.place is Place.LEASED:
         return RecipientState.LEASED
     if stored.place is Place.HELD:
@@ -69,26 +97,21 @@ def state_of(stored: Stored) -> RecipientState:
     return RecipientState.DEFERRED if stored.attempts else RecipientState.QUEUED
 
 
-def _note_open(recipients: dict[str, _Recipient], stored: Stored) -> None:
-    for recipient in stored.delivery.recipients:
-        known = recipients.setdefault(recipient.address, _Recipient())
-        known.state = state_of(stored)
-        if stored.place is Place.LATER:
-            known.next_ms = stored.ms
-
-
-def _note_outcome(recipients: dict[str, _Recipient], name: bytes, value: bytes) -> None:
-    kind = value[:1]
-    if name[:1] == b"f" and kind in _GIVEN_UP:
-        for recipient in decode_stored(value[1 + _DIGITS :]).delivery.recipients:
-            recipients.setdefault(recipient.address, _Recipient()).state = _GIVEN_UP[kind]
-        return
-    # An outcome that an attempt made has its holder in front.
-    attempt = decode_attempt(value[2 + value[1] :] if name[:1] == b"f" else value)
+def _note_attempt(recipients: dict[str, _Recipient], attempt: Attempt) -> None:
     for result in attempt.results:
         known = recipients.setdefault(result.recipient, _Recipient())
-        known.attempts.append((attempt.at_ms, _attempt_view(attempt, result)))
-        known.state = _FATES.get(result.fate, known.state)
+        known.attempts.append(_attempt_view(attempt, result))
+        if result.fate in _FINAL:
+            known.state, known.next_attempt_at = _FINAL[result.fate], None
+
+
+def _note_outcome(recipients: dict[str, _Recipient], over: Over) -> None:
+    if over.ended.attempt is not None:
+        _note_attempt(recipients, over.ended.attempt)
+    if over.ended.delivery is not None:
+        for recipient in over.ended.delivery.recipients:
+            known = recipients.setdefault(recipient.address, _Recipient())
+            known.state, known.next_attempt_at = _FINAL[over.ended.fate], None
 
 
 def _attempt_view(attempt: Attempt, result: Result) -> AttemptView:
@@ -106,12 +129,13 @@ def _attempt_view(attempt: Attempt, result: Result) -> AttemptView:
 
 def _views(recipients: Mapping[str, _Recipient]) -> Iterator[RecipientView]:
     for address, known in recipients.items():
-        attempts = tuple(view for _, view in sorted(known.attempts, key=lambda pair: pair[0]))
+        attempts = sorted(known.attempts, key=lambda attempt: attempt.at)
         last = attempts[-1] if attempts else None
+        replied = reply_line(Reply(last.code, last.enhanced, last.text)) if last else ""
         yield RecipientView(
             address=address,
             state=known.state,
-            attempts=attempts,
-            next_attempt_at=moment(known.next_ms) if known.next_ms else None,
-            last_reply=str(Reply(last.code, last.enhanced, last.text)) if last else "",
+            attempts=tuple(attempts),
+            next_attempt_at=known.next_attempt_at,
+            last_reply=known.parked if known.parked and not known.state.final else replied,
         )

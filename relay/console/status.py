@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from relay.config import Settings
-from relay.console.queues import Tally, count, note_reason
-from relay.console.records import message_view
-from relay.console.views import CancelView, MessageView, QueuesView
+from relay.console.records import domains_of, message_view, moment, reply_line
+from relay.console.views import CancelView, MessageView, QueuesView, QueueView
 from relay.errors import NoSuchMessage
-from relay.mail.ids import delivery_id, is_message_id, message_of, partition_of
-from relay.policy.retention import LONGEST_MS
+from relay.mail.delivery import Attempt
+from relay.mail.ids import is_message_id, message_of, partition_of
+from relay.mail.reply import Reply
 from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
-from relay.store.codec import decode_record, decode_stored
-from relay.store.keys import PartitionKeys, partition_keys
-from relay.store.script import Text, script
+from relay.store.control import Control
+from relay.store.queues import QueueCount, Queues
+from relay.store.replies import last_attempt, reply_in
+from relay.store.status import Status
 
-_CANCEL = script("cancel")
-#: Deliveries read at once.
-_BATCH = 1000
-#: Deliveries in one call of a script.
-_MOST_DELIVERIES = 50
 #: Seconds to wait for the store: somebody sits and waits.
 _PATIENCE = 5.0
 
@@ -43,105 +38,70 @@ class StoreConsole:
     """See `relay.console.views.Console`."""
 
     def __init__(self, client: StoreClient, partitions: int) -> None:
-        self._client = client
         self._partitions = partitions
+        self._status = Status(client, partitions)
+        self._queues = Queues(client, partitions)
+        self._control = Control(client, partitions)
 
     async def message(self, message: str) -> MessageView:
         """The message with that id. Raises NoSuchMessage."""
-        keys = self._keys(message)
-        fields = await self._record(keys, message)
-        ids = [delivery_id(message, n) for n in range(decode_record(fields[b"m"]).deliveries)]
-        deliveries = await self._client.read("HMGET", keys.deliveries, *ids)
-        return message_view(message, fields, deliveries)
+        self._check(message)
+        return message_view(await self._status.message(message))
 
     async def queues(self, *, domain: str = "", limit: int = 100) -> QueuesView:
-        """The fullest queues first, or the queue of one domain; looks at every delivery."""
-        tallies: dict[str, Tally] = {}
-        for partition in range(self._partitions):
-            keys = partition_keys(partition, self._partitions)
-            async for batch in self._scan(keys):
-                count(tallies, batch)
-        chosen = [tally for tally in tallies.values() if domain in ("", tally.domain)]
-        chosen.sort(key=lambda tally: (-tally.deliveries, tally.domain))
-        shown = chosen[:limit]
-        for tally in shown:
-            await self._explain(tally)
-        now_ms = time.time() * 1000
+        """The fullest queues first, or the queue of one domain."""
+        counts = await self._queues.count()
+        chosen = [count for count in counts.queues if domain in ("", count.queue)]
+        totals = counts.totals
         return QueuesView(
-            queues=tuple(tally.view(now_ms) for tally in shown),
-            domains=len(tallies),
-            waiting=sum(tally.waiting for tally in tallies.values()),
-            leased=sum(tally.leased for tally in tallies.values()),
-            deferred=sum(tally.deferred for tally in tallies.values()),
-            held=sum(tally.held for tally in tallies.values()),
+            queues=tuple([await self._view(count, counts.now_ms) for count in chosen[:limit]]),
+            domains=len(counts.queues),
+            waiting=totals.ready,
+            leased=totals.leased,
+            deferred=totals.later,
+            held=totals.held,
+            partial=counts.partial,
         )
 
     async def cancel(self, message: str) -> tuple[CancelView, ...]:
         """Stop what is not delivered yet. Raises NoSuchMessage."""
-        keys = self._keys(message)
-        record = decode_record((await self._record(keys, message))[b"m"])
-        ids = [delivery_id(message, n) for n in range(record.deliveries)]
-        views: list[CancelView] = []
-        for start in range(0, len(ids), _MOST_DELIVERIES):
-            views += await self._cancel(keys, message, ids[start : start + _MOST_DELIVERIES])
-        return tuple(views)
-
-    async def _cancel(
-        self, keys: PartitionKeys, message: str, ids: Sequence[str]
-    ) -> list[CancelView]:
-        values = await self._client.read("HMGET", keys.deliveries, *ids)
-        names: list[Text] = [
-            *(keys.deliveries, keys.later, keys.ready, keys.turns, keys.clock, keys.held),
-            *(keys.wake, keys.paused, keys.aside, keys.age, keys.expiry, keys.events),
-        ]
-        arguments: list[Text] = [LONGEST_MS]
-        domains = []
-        for id_, value in zip(ids, values, strict=True):
-            stored = decode_stored(value) if value is not None else None
-            contents = keys.contents(message, stored.chunks) if stored else []
-            names += [keys.record(message), *contents]
-            arguments += [id_, len(contents)]
-            domains.append(stored.queue if stored else "")
-        answers = await self._client.call(_CANCEL, names, arguments)
-        return [
-            CancelView(id_, domain, answer.decode())
-            for id_, domain, answer in zip(ids, domains, answers, strict=True)
-        ]
-
-    async def _explain(self, tally: Tally) -> None:
-        """The last reply: that of a parked queue's site, else that of its oldest delivery."""
-        message, _ = message_of(tally.oldest)
-        keys = self._keys(message)
-        reason = await self._client.read("HGET", keys.reasons, tally.domain)
-        if reason:
-            note_reason(tally, reason)
-            return
-        view = await self.message(message)
-        replies = [
-            recipient.last_reply
-            for recipient in view.recipients
-            if recipient.address.endswith(f"@{tally.domain}")
-        ]
-        tally.last_reply = next(filter(None, replies), "")
-
-    async def _scan(self, keys: PartitionKeys) -> AsyncIterator[list[tuple[bytes, bytes]]]:
-        cursor = b"0"
-        while True:
-            cursor, flat = await self._client.read(
-                "HSCAN", keys.deliveries, cursor, "COUNT", _BATCH
+        self._check(message)
+        domains = domains_of(await self._status.message(message))
+        answers = await self._control.cancel(message)
+        return tuple(
+            CancelView(
+                answer.delivery, domains.get(message_of(answer.delivery)[1], ""), answer.word
             )
-            yield list(zip(flat[::2], flat[1::2], strict=True))
-            if cursor == b"0":
-                return
+            for answer in answers
+        )
 
-    async def _record(self, keys: PartitionKeys, message: str) -> dict[bytes, bytes]:
-        flat = await self._client.read("HGETALL", keys.record(message))
-        fields = dict(zip(flat[::2], flat[1::2], strict=True))
-        if b"m" not in fields:
-            raise NoSuchMessage(f"{message}: no such message, or its record's time is over")
-        return fields
-
-    def _keys(self, message: str) -> PartitionKeys:
+    def _check(self, message: str) -> None:
         if not is_message_id(message) or partition_of(message) >= self._partitions:
-            raise NoSuchMessage(f"{message} is no message id of this store")
-        return partition_keys(partition_of(message), self._partitions)
+            raise NoSuchMessage(f"{message} is no id of a message in this store")
+
+    async def _view(self, count: QueueCount, now_ms: int) -> QueueView:
+        return QueueView(
+            domain=count.queue,
+            waiting=0 if count.paused else count.ready,
+            leased=count.leased,
+            deferred=count.later,
+            held=count.held + (count.ready if count.paused else 0),
+            oldest_age_s=max(0.0, (now_ms - count.oldest_ms) / 1000) if count.oldest_ms else 0.0,
+            next_attempt_at=moment(count.next_ms) if count.next_ms else None,
+            last_reply=await self._last_reply(count),
+            parked_until=moment(count.parked_ms) if count.parked_ms > now_ms else None,
+        )
+
+    async def _last_reply(self, count: QueueCount) -> str:
+        """That of the parked site, else of a delivery that was deferred."""
+        if count.reason:
+            return reply_line(reply_in(count.reason))
+        attempt = last_attempt(
+            await self._queues.last_attempts(count.deferred) if count.deferred else ()
+        )
+        return _reply_of(attempt) if attempt else ""
+
+
+def _reply_of(attempt: Attempt) -> str:
+    last = attempt.results[-1]
+    return reply_line(Reply(last.code, last.enhanced, last.text))

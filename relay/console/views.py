@@ -124,6 +124,8 @@ class QueuesView(Struct, frozen=True):
     leased: int
     deferred: int
     held: int
+    #: There is more than was looked at: the counts by domain are lower bounds, except `waiting`.
+    partial: bool = False
 
 
 class CancelView(Struct, frozen=True):
@@ -131,7 +133,8 @@ class CancelView(Struct, frozen=True):
 
     delivery: str
     domain: str
-    #: cancelled; pending: an attempt is under way, so it may still be sent; final: too late.
+    #: cancelled; pending: an attempt is under way, so it may still be sent; final: too late;
+    #: newer: not touched, as a newer version of Relay wrote it.
     answer: str
 
 

@@ -167,7 +167,8 @@ def test_json_keeps_the_documented_names(capsys: pytest.CaptureFixture[str]) -> 
     ]
     output.print_json(QUEUES)
     queues = json.loads(capsys.readouterr().out)
-    assert list(queues) == ["queues", "domains", "waiting", "leased", "deferred", "held"]
+    totals = ["domains", "waiting", "leased", "deferred", "held", "partial"]
+    assert list(queues) == ["queues", *totals]
     assert list(queues["queues"][0]) == [
         *("domain", "waiting", "leased", "deferred", "held", "oldest_age_s"),
         *("next_attempt_at", "last_reply", "parked_until"),

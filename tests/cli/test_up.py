@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import smtplib
@@ -74,6 +75,14 @@ def test_other_commands_find_it_by_its_data_directory(shared: Up) -> None:
         RELAY_DATA=str(shared.data),
     )
     assert sent.stdout.startswith("250 2.0.0 Ok: queued as ")
+    message = sent.stdout.split("queued as ")[1].split()[0]
+
+    def delivered() -> bool:
+        done = relay("show", message, "--json", RELAY_DATA=str(shared.data))
+        [recipient] = json.loads(done.stdout)["recipients"]
+        return bool(recipient["state"] == "delivered")
+
+    eventually(delivered, lambda: message)
 
 
 def test_a_second_one_on_the_same_data_directory_is_refused(shared: Up) -> None:

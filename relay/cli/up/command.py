@@ -100,12 +100,13 @@ class _Up:
         await supervisor.start(*self._servers())
         self.place.announce(found_by(self.settings, self.place))
         await supervisor.start(*self._roles())
-        delivered = True
+        samples = []
         if self.settings.sandbox.enabled:
-            delivered = await show_samples(self._found(), self.report, self.arguments.timeout)
+            samples = await show_samples(self._found(), self.report, self.arguments.timeout)
         if self.arguments.exit_after_samples:
+            delivered = all(sample.delivered for sample in samples)
             return exits.OK if delivered else exits.FAILED
-        where_to_look(self.settings, self.place, self.report)
+        where_to_look(self.settings, self.place, samples, self.report)
         await stop.wait()
         return exits.OK
 

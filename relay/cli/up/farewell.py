@@ -5,35 +5,36 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-
-from rich.table import Table
 
 from relay.cli.up.place import Place
 from relay.cli.up.ports import metrics_endpoint
 from relay.cli.up.report import Report
 from relay.cli.up.roles import metered
+from relay.cli.up.samples import Sample
 from relay.config import Settings
 from relay.config.load import DATA_PLACES
 
 
-def where_to_look(settings: Settings, place: Place, report: Report) -> None:
+def where_to_look(
+    settings: Settings, place: Place, samples: Sequence[Sample], report: Report
+) -> None:
     """Print it, as commands that can be copied."""
     relay = f"{_environment(place)}{_program()}"
-    table = Table.grid(padding=(0, 2))
-    for name, text in _rows(settings, place, relay):
-        table.add_row(name, text)
     report.console.print()
-    report.console.print(table, soft_wrap=True, markup=False)
+    shown = samples[-1].accepted.id if samples else "ID"
+    for name, text in _rows(settings, place, relay, shown):
+        report.console.print(f"{name:<11}{text}", soft_wrap=True, markup=False)
     report.console.print()
 
 
-def _rows(settings: Settings, place: Place, relay: str) -> list[tuple[str, str]]:
+def _rows(settings: Settings, place: Place, relay: str, shown: str) -> list[tuple[str, str]]:
     rows = [
         ("submit", f"SMTP to {', '.join(settings.smtp.listen)}, or:"),
         ("", f"{relay} send --from ann@example.com --to bob@example.net --subject Hi --text Hello"),
         ("look", f"{relay} queue"),
-        ("", f"{relay} show ID"),
+        ("", f"{relay} show {shown}"),
         ("metrics", f"http://{settings.exporter.listen}/metrics"),
     ]
     if settings.metrics.enabled:

@@ -43,8 +43,8 @@ class Sample(Struct):
         return states == {RecipientState.DELIVERED}
 
 
-async def show_samples(settings: Settings, report: Report, timeout: float) -> bool:
-    """Send all samples and show their way; whether all were delivered within `timeout` seconds."""
+async def show_samples(settings: Settings, report: Report, timeout: float) -> list[Sample]:
+    """Send all samples and show their way, until all have their outcome or `timeout` seconds."""
     samples = [
         Sample(name, await asyncio.to_thread(submit, settings.smtp.listen[0], from_file(content)))
         for name, content in contents()
@@ -61,7 +61,7 @@ async def show_samples(settings: Settings, report: Report, timeout: float) -> bo
                     if line not in told:
                         told.add(line)
                         report.line("sample", line)
-    return all(sample.delivered for sample in samples)
+    return samples
 
 
 def contents() -> Iterator[tuple[str, bytes]]:
@@ -86,16 +86,15 @@ async def _followed(console: Console, samples: list[Sample], timeout: float) -> 
 
 def _table(samples: list[Sample]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False)
-    for column in ("message", "accepted", "id", "recipient", "", "after", "reply"):
-        table.add_column(column, no_wrap=column != "reply")
+    for column in ("message", "accepted", "recipient", "", "after"):
+        table.add_column(column, no_wrap=True)
     for sample in samples:
-        first = (sample.name, f"{sample.accepted.took_ms:g} ms", sample.accepted.id)
+        first = (sample.name.removesuffix(".eml"), f"{sample.accepted.took_ms:g} ms")
         for recipient in sample.view.recipients if sample.view else ():
             style = "green" if recipient.state is RecipientState.DELIVERED else "yellow"
             state = Text(recipient.state.value, style)
-            after = _after(sample, recipient)
-            table.add_row(*first, recipient.address, state, after, Text(recipient.last_reply))
-            first = ("", "", "")
+            table.add_row(*first, recipient.address, state, _after(sample, recipient))
+            first = ("", "")
     return table
 
 
