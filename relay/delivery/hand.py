@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
@@ -15,11 +16,17 @@ if TYPE_CHECKING:
     from relay.delivery.path import EgressPath
 
 
+#: The longest time, in seconds, for which a job that is to be alone keeps the others waiting: what
+#: ends a process does so at once, and slow hosts must not hold up everybody's mail.
+_MAKING = 0.2
+
+
 class Hand:
     """`begin` hears of each job that may be made ready to send, `room` when one has ended.
 
     A delivery under which a worker's lease was lost may be what ended the worker: of those only
-    one is in the making at a time, so that the next loss tells which it was.
+    one is in the making at a time, until it is handed to a session, so that the next loss tells
+    which it was.
     """
 
     def __init__(
@@ -28,6 +35,7 @@ class Hand:
         self._table = table
         self._begin = begin
         self._room = room
+        self._loop = asyncio.get_running_loop()
         self._jobs: set[Job] = set()
         self._alone: Job | None = None
         self._to_be_alone: deque[Job] = deque()
@@ -54,7 +62,20 @@ class Hand:
                 self._to_be_alone.append(job)
                 return
             self._alone = job
+            self._loop.call_later(_MAKING, self.made, job)
         self._begin(job)
+
+    def made(self, job: Job) -> None:
+        """The job is made, as far as that is up to this process: another one may be alone."""
+        if self._alone is job:
+            self._alone = None
+            self._loop.call_soon(self._next_alone)
+
+    def _next_alone(self) -> None:
+        while self._to_be_alone and self._alone is None:
+            following = self._to_be_alone.popleft()
+            if following in self._jobs:
+                self.start(following)
 
     def count(self, job: Job, octets: int) -> None:
         """The job's content is on its way into this process."""
@@ -69,10 +90,5 @@ class Hand:
         self._table.give_back(1, proven=job.proven)
         self._table.load(-job.octets)
         job.octets, job.content = 0, None
-        if self._alone is job:
-            self._alone = None
-            while self._to_be_alone and self._alone is None:
-                following = self._to_be_alone.popleft()
-                if following in self._jobs:
-                    self.start(following)
+        self.made(job)
         self._room()
