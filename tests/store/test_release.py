@@ -47,6 +47,7 @@ async def test_a_stale_holder_changes_nothing(queue: QueueStore) -> None:
     assert await queue.release(stale) == ["lost"]
     assert await queue.release(Held(fresh.id, fresh.fence, "w1")) == ["lost"]
     assert await queue.release(Held("nobody.0", 1, "w1")) == ["lost"]
+    assert await queue.release(Held(fresh.id, stale.fence, "w2")) == ["lost"]
     assert await queue.dump() == before
 
 
@@ -63,6 +64,7 @@ async def test_what_was_to_be_cancelled_goes_to_its_next_holder(queue: QueueStor
     await queue.admitted()
     [lease] = await queue.lease()
     await queue.hold(lease.id)
+    await queue.reschedule(lease.id, due_ms=await queue.now() + MINUTE)
     await queue.cancel(lease.id)
     assert await queue.hold(lease.id) == ["cancelling"]
     assert await queue.release(lease) == ["released"]

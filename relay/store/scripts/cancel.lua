@@ -24,7 +24,6 @@ local function cancel(id, record, contents)
   if not d then return why end
   if d.state == LEASED then
     with(d, CANCEL)
-    without(d, HOLD)
     without(d, MOVED)
     redis.call('HSET', deliveries, id, pack(d))
     return 'pending'
