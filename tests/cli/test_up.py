@@ -121,10 +121,8 @@ def test_a_taken_port_is_told_with_the_settings_name(data: Path, key: str, varia
         up = Up(data, **{variable: place})
         up.start()
         assert up.wait() == 2
-    assert up.output() == (
-        f"relay: {key}: {place} is taken by another process; choose another by {key} or "
-        f"{variable}\n"
-    )
+    problem = f"{place} is taken by another process; choose another by {key} or {variable}"
+    assert f"relay: {key}: {problem}" in up.output().splitlines()
     assert not list((data / "store").iterdir()), "nothing was started"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from argparse import Namespace
 
 from relay import log, metrics
@@ -10,7 +11,14 @@ from relay.cli import exits
 from relay.cli.roles.process import run
 from relay.config import Settings, load_settings
 from relay.config.values import split_endpoint
+from relay.console.fleet import Fleet
 from relay.ingress.health import HealthServer
+from relay.store.address import Address
+from relay.store.client import ClientOptions, StoreClient
+from relay.store.doorbell import Doorbell
+
+#: Seconds until a reading of the store counts as failed.
+_PATIENCE = 5.0
 
 
 def exporter(arguments: Namespace) -> int:
@@ -21,9 +29,22 @@ def exporter(arguments: Namespace) -> int:
 
 
 async def _serve(settings: Settings, stop: asyncio.Event) -> int:
-    server = HealthServer("exporter", registry=metrics.FLEET)
-    host, port = split_endpoint(settings.exporter.listen)
-    await server.start(host, port, setting="exporter.listen")
-    await stop.wait()
-    await server.close()
+    async with contextlib.AsyncExitStack() as stack:
+        client = StoreClient(Address.parse(settings.store.url), ClientOptions(patience=_PATIENCE))
+        await client.start()
+        stack.push_async_callback(client.close)
+        doorbell = Doorbell(Address.parse(settings.broker.url))
+        stack.push_async_callback(doorbell.close)
+        fleet = Fleet(client, settings.store.partitions, doorbell)
+        server = HealthServer(
+            "exporter",
+            ready=lambda: [fleet.fault] if fleet.fault else [],
+            registry=metrics.FLEET,
+        )
+        host, port = split_endpoint(settings.exporter.listen)
+        await server.start(host, port, setting="exporter.listen")
+        stack.push_async_callback(server.close)
+        watch = asyncio.create_task(fleet.watch())
+        stack.callback(watch.cancel)
+        await stop.wait()
     return exits.OK

@@ -17,6 +17,8 @@ from relay.config.load import settings_file
 
 #: Seconds that a role without attempts of its own has to stop.
 _GRACE = 15.0
+#: Seconds that a worker has beyond its own grace before it is told to end at once.
+_MARGIN = 5.0
 
 
 class Role(Struct, frozen=True):
@@ -67,6 +69,8 @@ def roles(settings: Settings, place: Place, config: Path | None) -> Iterator[Rol
     names = metered(settings)
     ports = {name: metrics_endpoint(settings, number) for number, name in enumerate(names)}
     for name in names[1:]:
-        yield Role(program(name, settings.worker.grace, RELAY_METRICS__LISTEN=ports[name]))
+        yield Role(
+            program(name, settings.worker.grace + _MARGIN, RELAY_METRICS__LISTEN=ports[name])
+        )
     smtp = program("smtp", _GRACE, RELAY_METRICS__LISTEN=ports["smtp"])
     yield Role(smtp, settings.smtp.listen[0])
