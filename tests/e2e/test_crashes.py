@@ -19,10 +19,10 @@ SHORT = {"RELAY_LEASE__SECONDS": "2s", "RELAY_LEASE__DEADLINE": "1s", "RELAY_RET
 
 
 @contextmanager
-def under_load(**variables: str) -> Iterator[tuple[Site, System, Source]]:
+def under_load() -> Iterator[tuple[Site, System, Source]]:
     """A system that has much to do, and whose hosts take their time."""
     posts = [post(f"m{n}", f"r{n}@d{n % DOMAINS}.test", size=2000) for n in range(MESSAGES)]
-    with Site(keep=False) as site, System(site, **SHORT | variables) as system:
+    with Site(keep=False) as site, System(site, SHORT) as system:
         site.manners |= {f"d{n}.test": Manner(delay=0.2) for n in range(SLOW)}
         with Source(system.port, posts, connections=16) as source:
             system.until(lambda: len(site.taken) >= IN_THE_MIDST, lambda: len(site.taken))
@@ -33,9 +33,7 @@ def until_all_arrived(site: Site, system: System, source: Source) -> None:
     """All that was accepted arrives, and nothing is left to be done."""
     source.wait(60)
     assert len(source.accepted) == MESSAGES
-    system.until(
-        lambda: len(site.ids()) == MESSAGES, lambda: (len(site.ids()), system.left()), 40
-    )
+    system.until(lambda: len(site.ids()) == MESSAGES, lambda: (len(site.ids()), system.left()), 40)
     system.until_empty()
 
 
@@ -79,9 +77,9 @@ def test_a_worker_that_is_killed_again_and_again_still_loses_nothing() -> None:
         assert_doubles_were_counted(site, system, source)
 
 
-def misfortune(happens: Callable[[System], None], **variables: str) -> None:
+def misfortune(happens: Callable[[System], None]) -> None:
     """Something happens in the midst of it, and nothing is lost."""
-    with under_load(**variables) as (site, system, source):
+    with under_load() as (site, system, source):
         happens(system)
         until_all_arrived(site, system, source)
         assert_doubles_were_counted(site, system, source)

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self, TypeVar
@@ -85,7 +85,7 @@ class Site:
         self.traffic: defaultdict[str, Traffic] = defaultdict(Traffic)
         #: By address, domain or recipient.
         self.manners: dict[str, Manner] = {}
-        self._servers: dict[str, asyncio.Server] = {}
+        self._servers: dict[str, asyncio.AbstractServer] = {}
         self._open: defaultdict[str, set[_Connection]] = defaultdict(set)
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="site", daemon=True)
@@ -159,8 +159,8 @@ class Site:
         finally:
             self._loop.close()
 
-    def _call(self, work: object) -> None:
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)  # type: ignore[arg-type]
+    def _call(self, work: Coroutine[None, None, None]) -> None:
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
         future.result(10)
 
 

@@ -138,6 +138,7 @@ class Source:
             raise
         found = _QUEUED.search(answers[-1])
         if found is None:
+            assert answers[-1][0] == "4", answers
             self.refusals += [answer for answer in answers if answer[0] in "45"]
             self._posts.append(one)
             return False

@@ -1,6 +1,6 @@
 """The whole system as processes: store, broker, reception and workers, on free ports.
 
-    with Site() as site, System(site, workers=2, RELAY_RETRY__FIRST="1s") as system:
+    with Site() as site, System(site, {"RELAY_RETRY__FIRST": "1s"}, workers=2) as system:
         submit(system.port, post("1", "a@one.test"))
         system.until(lambda: site.ids()["1"])
 
@@ -17,13 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
-
-import psutil
 
 from tests.support.dns import DnsServer, Zone
 from tests.support.relay import command, environment
@@ -58,7 +56,8 @@ class Process:
     def records(self, event: str) -> list[dict[str, Any]]:
         """Its log's records of a kind."""
         lines = (line for line in self.log.splitlines() if line.startswith("{") and event in line)
-        return [record for record in map(json.loads, lines) if record.get("event") == event]
+        found: list[dict[str, Any]] = [json.loads(line) for line in lines]
+        return [record for record in found if record["event"] == event]
 
     def until_says(self, text: str) -> None:
         """Wait until its log has a text."""
@@ -87,15 +86,16 @@ class Process:
         """Its exit code, once it has ended."""
         return self.process.wait(seconds)
 
-    def children(self) -> list[psutil.Process]:
-        """Its child processes."""
-        return psutil.Process(self.process.pid).children(recursive=True)
-
 
 class System:
     """Everything but the hosts that are sent to. Use as a context."""
 
-    def __init__(self, site: Site | None, *, workers: int = 1, **variables: str) -> None:
+    def __init__(
+        self,
+        site: Site | None,
+        variables: Mapping[str, str] = MappingProxyType({}),
+        workers: int = 1,
+    ) -> None:
         self.site = site
         self.store = ValkeyServer(**STORE_OPTIONS)
         self.broker = ValkeyServer(**BROKER_OPTIONS)
@@ -131,7 +131,7 @@ class System:
         trace: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._show()
+            self.show()
         self._stack.close()
 
     # What runs.
@@ -182,16 +182,15 @@ class System:
             "RELAY_DELIVERY__PRIVATE_TARGETS": "127.0.0.0/8",
             "RELAY_DELIVERY__PORT": str(self.site.port if self.site else free_port()),
         }
-        return environment(**(settings | self._variables))
+        return environment(**(settings | dict(self._variables)))
 
     def _end_processes(self) -> None:
         for one in self.processes:
             if one.process.poll() is None:
-                for child in one.children():
-                    child.kill()
                 one.kill()
 
-    def _show(self) -> None:
+    def show(self) -> None:
+        """Print the ends of all logs, and what is left in the store."""
         for one in self.processes:
             print(f"----- {one.name} ({one.process.pid}, exit code {one.process.poll()})")
             print(one.tail())
@@ -213,12 +212,12 @@ class System:
 
     def relay(self, *arguments: str) -> Any:
         """A command's JSON."""
-        done = run_relay(*arguments, "--json", **self._settings())
+        settings: dict[str, Any] = {
+            key: text for key, text in self.environment.items() if key.startswith("RELAY_")
+        }
+        done = run_relay(*arguments, "--json", **settings)
         assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
         return json.loads(done.stdout)
-
-    def _settings(self) -> dict[str, str]:
-        return {key: text for key, text in self.environment.items() if key.startswith("RELAY_")}
 
     def until(
         self, look: Callable[[], object], what: object = "", seconds: float = PATIENCE
