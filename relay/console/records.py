@@ -22,6 +22,10 @@ _FINAL = {
 }
 
 
+#: Places from which it is attempted when its own time comes.
+_LATER = (Place.LATER, Place.STAGED)
+
+
 class _Recipient(Struct):
     """What is known of one recipient so far."""
 
@@ -79,22 +83,24 @@ def reply_line(reply: Reply) -> str:
 
 def _note_open(recipients: dict[str, _Recipient], delivery: OpenDelivery) -> None:
     stored = delivery.stored
-    state = RecipientState.HELD if delivery.paused else _state_of(stored)
-    parked_ms = parked_now(delivery.reason, delivery.wake_ms) if delivery.reason else 0
-    next_ms = stored.ms if stored.place is Place.LATER else parked_ms
+    waits = stored.place is Place.READY and not delivery.paused
+    parked_ms = parked_now(delivery.reason, delivery.wake_ms) if delivery.reason and waits else 0
+    state = RecipientState.HELD if delivery.paused else _state_of(stored, parked_ms)
+    next_ms = stored.ms if stored.place in _LATER else parked_ms
     for recipient in delivery.delivery.recipients:
         known = recipients.setdefault(recipient.address, _Recipient())
         known.state = state
-        known.next_attempt_at = moment(next_ms) if next_ms else None
+        known.next_attempt_at = moment(next_ms) if next_ms and not delivery.paused else None
         known.parked = reply_line(reply_in(delivery.reason)) if parked_ms else ""
 
 
-def _state_of(stored: Stored) -> RecipientState:
+def _state_of(stored: Stored, parked_ms: int) -> RecipientState:
+    """What it is called: where its site is down, deferred, though no attempt is spent on it."""
     if stored.place is Place.LEASED:
         return RecipientState.LEASED
     if stored.place is Place.HELD:
         return RecipientState.HELD
-    return RecipientState.DEFERRED if stored.attempts else RecipientState.QUEUED
+    return RecipientState.DEFERRED if stored.attempts or parked_ms else RecipientState.QUEUED
 
 
 def _note_attempt(recipients: dict[str, _Recipient], attempt: Attempt) -> None:

@@ -80,6 +80,7 @@ class StoreConsole:
             raise NoSuchMessage(f"{message} is no id of a message in this store")
 
     async def _view(self, count: QueueCount, now_ms: int) -> QueueView:
+        next_ms = count.parked_ms or count.next_ms
         return QueueView(
             domain=count.queue,
             waiting=0 if count.paused else count.ready,
@@ -87,19 +88,18 @@ class StoreConsole:
             deferred=count.later,
             held=count.held + (count.ready if count.paused else 0),
             oldest_age_s=max(0.0, (now_ms - count.oldest_ms) / 1000) if count.oldest_ms else 0.0,
-            next_attempt_at=moment(count.next_ms) if count.next_ms else None,
+            next_attempt_at=moment(next_ms) if next_ms else None,
             last_reply=await self._last_reply(count),
             parked_until=moment(count.parked_ms) if count.parked_ms > now_ms else None,
         )
 
     async def _last_reply(self, count: QueueCount) -> str:
-        """That of the parked site, else of a delivery that was deferred."""
-        if count.reason:
-            return reply_line(reply_in(count.reason))
-        attempt = last_attempt(
-            await self._queues.last_attempts(count.deferred) if count.deferred else ()
-        )
-        return _reply_of(attempt) if attempt else ""
+        """That of the site while it is down, else of a delivery that was deferred."""
+        noted = await self._queues.last_attempts(count.deferred) if count.deferred else ()
+        attempt = last_attempt(noted)
+        if attempt is None or count.parked_ms:
+            return reply_line(reply_in(count.reason)) if count.reason else ""
+        return _reply_of(attempt)
 
 
 def _reply_of(attempt: Attempt) -> str:

@@ -91,7 +91,36 @@ async def test_a_parked_queue_says_until_when_and_why(
     assert parked.last_reply == "421 4.3.2 closed for the night"
     [recipient] = (await console.message(message)).recipients
     assert recipient.last_reply == "421 4.3.2 closed for the night"
-    assert recipient.next_attempt_at == parked.parked_until
+    assert recipient.next_attempt_at == parked.parked_until == parked.next_attempt_at
+    assert (recipient.state, recipient.attempts) == ("deferred", ())
+
+    await queue.set_score(queue.keys.wake, "a.example", 1)
+    await queue.ring()
+    [recipient] = (await console.message(message)).recipients
+    assert (recipient.state, recipient.next_attempt_at) == ("queued", None)
+
+
+async def test_the_reply_to_an_attempt_outlives_that_of_a_site_which_is_up_again(
+    queue: QueueStore, console: StoreConsole
+) -> None:
+    for _ in range(2):
+        await queue.admitted()
+    await queue.park("a.example", wait_ms=MINUTE, why="421 4.3.2 closed for the night")
+    await queue.settle(*await queue.lease(count=1), verb="later", outcome=attempt(fate="deferred"))
+    [count] = (await console.queues()).queues
+    assert (count.last_reply, count.parked_until) == ("451 4.0.0 so", None)
+
+
+@pytest.mark.parametrize("name", ["q:a.example", "t:"])
+async def test_what_is_held_with_its_queue_or_tenant_is_held(
+    queue: QueueStore, console: StoreConsole, name: str
+) -> None:
+    due = await queue.now() + MINUTE
+    message = await queue.admitted(New(), New(due_ms=due, recipients=("v@a.example",)))
+    await queue.pause(name)
+    view = await console.message(message)
+    assert states(view) == {"u@a.example": "held", "v@a.example": "held"}
+    assert [recipient.next_attempt_at for recipient in view.recipients] == [None, None]
 
 
 async def test_cancelling_answers_for_each_domain(queue: QueueStore, console: StoreConsole) -> None:
