@@ -95,15 +95,17 @@ async def test_what_a_newer_version_wrote_is_refused_untouched(queue: QueueStore
 
 
 async def test_fifty_take_less_than_five_milliseconds(queue: QueueStore) -> None:
-    for _ in range(3):
-        message = await queue.admitted(*(New(lane=f"n{n}") for n in range(50)))
+    """Also where each is the last of its lane, and the queue has a thousand lanes."""
+    for first in range(0, 1000, 50):
+        await queue.admitted(*(New(lane=f"n{first + n}") for n in range(50)))
+    took = []
+    for _ in range(10):
+        message = await queue.admitted(*(New(lane=f"h{n}") for n in range(50)))
         started = time.perf_counter()
         answers = await queue.cancel(*(f"{message}.{n}" for n in range(50)))
-        took = time.perf_counter() - started
+        took.append(time.perf_counter() - started)
         assert set(answers) == {"cancelled"}
-        if took < 0.005:
-            return
-    pytest.fail(f"{took * 1000:.1f} ms")
+    assert min(took) < 0.005
 
 
 async def test_it_works_at_maxmemory(queue: QueueStore) -> None:

@@ -105,16 +105,15 @@ async def test_what_a_newer_version_wrote_is_refused_untouched(queue: QueueStore
 async def test_fifty_take_less_than_five_milliseconds(queue: QueueStore) -> None:
     message = await queue.admitted(*(New(lane=f"n{n}") for n in range(50)))
     ids = [f"{message}.{n}" for n in range(50)]
-    for _ in range(3):
+    took = []
+    for _ in range(10):
         due = await queue.now() + MINUTE
         started = time.perf_counter()
         await queue.reschedule(*ids, due_ms=due)
         between = time.perf_counter()
         await queue.reschedule(*ids)
-        took = max(between - started, time.perf_counter() - between)
-        if took < 0.005:
-            return
-    pytest.fail(f"{took * 1000:.1f} ms")
+        took.append(max(between - started, time.perf_counter() - between))
+    assert min(took) < 0.005
 
 
 async def test_it_works_at_maxmemory(queue: QueueStore) -> None:

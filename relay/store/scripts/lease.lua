@@ -52,13 +52,14 @@ local granted = {}
 -- Moves up to `portion` deliveries of a lane into `entry`. Returns what they cost, the members that left `ready`, and whether
 -- the queue is to be served no further.
 local function grant_from(queue, lane, members, portion, entry)
-  local spent, taken = 0, {}
+  local spent, taken, alone = 0, {}, false
   for k = 1, math.min(portion, #members) do
     local id = string.sub(members[k], #queue + #lane + 17)
     local value = redis.call('HGET', deliveries, id)
     if value then
       local d = read(value)
-      if not d or has(d, ALONE) and #entry > 1 then return spent, taken, true end
+      alone = d and has(d, ALONE)
+      if not d or alone and #entry > 1 then return spent, taken, true end
       d.state, d.fence, d.holder = LEASED, d.fence + 1, holder
       value = pack(d)
       redis.call('HSET', deliveries, id, value)
@@ -70,7 +71,7 @@ local function grant_from(queue, lane, members, portion, entry)
       left = left - 1
     end
     taken[#taken + 1] = members[k]
-    if value and has(read(value), ALONE) then return spent, taken, true end
+    if alone then return spent, taken, true end
   end
   return spent, taken, false
 end
@@ -104,8 +105,8 @@ local function take(queue, wanted)
   local steps = 0
   while steps < MOST_STEPS do
     local missing = wanted - (#entry - 1) / 2
-    local turns = turns_of(queue, 2)
-    if missing <= 0 or #turns == 0 or serve(queue, turns, missing, entry) then break end
+    local turns = missing > 0 and turns_of(queue, 2) or {}
+    if #turns == 0 or serve(queue, turns, missing, entry) then break end
     steps = steps + 1
   end
   if #turns_of(queue, 1) == 0 then
@@ -121,7 +122,7 @@ end
 
 local answer = {expires}
 for at = 6, #ARGV, 2 do
-  if queue_paused(ARGV[at]) then
+  if any_paused and queue_paused(ARGV[at]) then
     redis.call('ZREM', keys.wake, ARGV[at])
     answer[#answer + 1] = {0}
   elseif left == 0 then

@@ -25,9 +25,9 @@ local count, rung, told, named, given = 0, {}, {}, {}, {}
 local function to_ready(d, id)
   d.state, d.ms = READY, now
   redis.call('ZREM', later, id)
-  make_ready(d, id)
+  local turned = make_ready(d, id)
   redis.call('HSET', deliveries, id, pack(d))
-  if wake_at(d.queue, now + deadline) then rung[#rung + 1] = d.queue end
+  if wake_at(d.queue, now + deadline, turned) then rung[#rung + 1] = d.queue end
   count = count + 1
 end
 

@@ -25,8 +25,7 @@ local function go_on(d, id)
     return
   end
   d.state, d.ms = READY, now
-  make_ready(d, id)
-  if wake_at(d.queue, now + deadline) then rung[#rung + 1] = d.queue end
+  if wake_at(d.queue, now + deadline, make_ready(d, id)) then rung[#rung + 1] = d.queue end
 end
 
 local function unhold(id, record)

@@ -25,21 +25,37 @@ local function tenant_paused(tenant)
   return why and string.sub(why, 1, 1) == 'h'
 end
 
+-- Queues whose turns were looked through in this call: queue -> lane -> turn.
+local looked = {}
+
+local function turn_of(queue, lane)
+  if not looked[queue] then
+    looked[queue] = {}
+    for _, turn in ipairs(turns_of(queue, 1000)) do looked[queue][string.sub(turn, #queue + 18)] = turn end
+  end
+  return looked[queue][lane]
+end
+
+-- Returns whether the lane has its turn, and is not set aside.
 local function give_turn(queue, lane, virtual)
   local tenant = string.sub(lane, 2)
   if tenant_paused(tenant) then
     redis.call('ZADD', keys.aside, 0, tenant .. '|' .. queue .. '|' .. lane)
-  else
-    redis.call('ZADD', keys.turns, 0, queue .. '|' .. digits(virtual, 15) .. '|' .. lane)
+    return false
   end
+  local turn = queue .. '|' .. digits(virtual, 15) .. '|' .. lane
+  redis.call('ZADD', keys.turns, 0, turn)
+  if looked[queue] then looked[queue][lane] = turn end
+  return true
 end
 
 -- Adds a delivery to its lane; the lane gets its turn at the queue's virtual time where it had none.
+-- Returns true where it got it: then the queue can be served.
 local function make_ready(d, id)
-  if #ready_of(d.queue, d.lane, 1) == 0 then
-    give_turn(d.queue, d.lane, tonumber(redis.call('HGET', keys.clock, d.queue) or 0))
-  end
+  local turned = #ready_of(d.queue, d.lane, 1) == 0
+    and give_turn(d.queue, d.lane, tonumber(redis.call('HGET', keys.clock, d.queue) or 0))
   redis.call('ZADD', keys.ready, 0, member(d, id))
+  return turned
 end
 
 -- Takes a delivery out of its lane; the lane loses its turn with its last delivery.
@@ -48,8 +64,10 @@ local function leave_ready(d, id)
   if #ready_of(d.queue, d.lane, 1) > 0 then return end
   local tenant = string.sub(d.lane, 2)
   redis.call('ZREM', keys.aside, tenant .. '|' .. d.queue .. '|' .. d.lane)
-  for _, turn in ipairs(turns_of(d.queue, 1000)) do
-    if string.sub(turn, #d.queue + 18) == d.lane then redis.call('ZREM', keys.turns, turn) end
+  local turn = turn_of(d.queue, d.lane)
+  if turn then
+    redis.call('ZREM', keys.turns, turn)
+    looked[d.queue][d.lane] = nil
   end
   if #turns_of(d.queue, 1) == 0 then
     redis.call('HDEL', keys.clock, d.queue)
@@ -67,9 +85,10 @@ local function serves(queue)
 end
 
 -- Sees to it that a queue with ready deliveries will be rung at `ms`, or sooner where it was to be already.
--- Returns whether it had no wake entry, so that the caller rings it now.
-local function wake_at(queue, ms)
-  return redis.call('ZSCORE', keys.wake, queue) == false and serves(queue) and redis.call('ZADD', keys.wake, ms, queue) == 1
+-- turned: what make_ready answered, if it was asked. Returns whether it had no wake entry, so that the caller rings it now.
+local function wake_at(queue, ms, turned)
+  if not turned and (redis.call('ZSCORE', keys.wake, queue) or #turns_of(queue, 1) == 0) then return false end
+  return not queue_paused(queue) and redis.call('ZADD', keys.wake, 'NX', ms, queue) == 1
 end
 
 -- The same at `ms` exactly. Returns whether it can be served.
