@@ -1,0 +1,124 @@
+"""What every system under test can do: be started, be asked, be stopped."""
+
+from __future__ import annotations
+
+import abc
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tests.bench import meter
+from tests.bench.figures import Case, Figures
+from tests.bench.sandbox import Sandbox
+
+#: Seconds to become ready, and to end before it is killed.
+_PATIENCE = 60.0
+_GRACE = 5.0
+
+
+class System(abc.ABC):
+    """One relay, started afresh for each run in a directory of its own on the real disk."""
+
+    name: str
+    #: Whether it runs only in a sandbox with ports and users of its own.
+    needs_root = False
+
+    def __init__(self, sandbox: Sandbox, case: Case, place: Path) -> None:
+        self.sandbox = sandbox
+        self.case = case
+        self.place = place / self.name
+        self.group = meter.group(self.name, self._root)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    @abc.abstractmethod
+    def version(self) -> str:
+        """Which version it is."""
+
+    @property
+    @abc.abstractmethod
+    def durability(self) -> str:
+        """What has happened to a message before it is answered with 250."""
+
+    @abc.abstractmethod
+    def prepare(self) -> None:
+        """Write what it needs into the empty directory `place`."""
+
+    @abc.abstractmethod
+    def command(self) -> tuple[Sequence[str], Mapping[str, str]]:
+        """What to run in the foreground, and its environment."""
+
+    @abc.abstractmethod
+    def process_name(self, command: str) -> str:
+        """What a process of this command line is called in figures."""
+
+    def counters(self) -> Figures:
+        """What it counted itself: possible doubles, lost leases and the like."""
+        return {}
+
+    @abc.abstractmethod
+    def stored(self) -> int:
+        """Octets that its queue takes now: in memory for a store, else on disk."""
+
+    def destination_is_back(self) -> None:  # noqa: B027 - not every system can be told
+        """Have what is deferred attempted again now, where it can be told to."""
+
+    def start(self) -> None:
+        """Start, and wait until it takes messages. Raises RuntimeError with its log's end."""
+        shutil.rmtree(self.place, ignore_errors=True)
+        self.place.mkdir(parents=True)
+        self.prepare()
+        argv, env = self.command()
+        with (self.place / "output").open("wb") as output:
+            self._process = subprocess.Popen(
+                argv,
+                env=dict(env),
+                stdout=output,
+                stderr=output,
+                preexec_fn=self.group.join,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _PATIENCE
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                text = (self.place / "output").read_text(encoding="utf-8", errors="replace")
+                self.stop()
+                raise RuntimeError(f"{self.name} did not start:\n{text[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it: in order where that is quick, by force where not."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self._kill_all()
+        self._process = None
+
+    def _kill_all(self) -> None:
+        for one in self.group.members():
+            if one.pid != os.getpid():
+                os.kill(one.pid, signal.SIGKILL)
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _root(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    def _answers(self) -> bool:
+        """Whether it greets who connects."""
+        try:
+            with socket.create_connection(self.sandbox.submission, 1.0) as probe:
+                return probe.recv(64).startswith(b"220")
+        except OSError:
+            return False
