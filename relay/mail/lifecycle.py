@@ -34,13 +34,17 @@ class Event(StrEnum):
     DELIVER = "settle: delivered"
     BOUNCE = "settle: bounced"
     DEFER = "settle: deferred"
+    EXPIRE = "settle: deferred, too old"
+    MISSING = "settle: content missing"
     RELEASE = "release"
     RECLAIM = "reclaim"
     POISON = "reclaim: lost three times alone"
     CANCEL = "cancel"
     RESCHEDULE = "reschedule"
+    SEND_NOW = "reschedule: now"
     HOLD = "hold"
     UNHOLD = "unhold"
+    UNHOLD_EARLY = "unhold: not due yet"
 
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
@@ -49,6 +53,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.TOO_OLD: State.EXPIRED,
         Event.CANCEL: State.CANCELLED,
         Event.RESCHEDULE: State.LATER,
+        Event.SEND_NOW: State.READY,
         Event.HOLD: State.HELD,
     },
     State.READY: {
@@ -62,14 +67,18 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.DELIVER: State.DELIVERED,
         Event.BOUNCE: State.BOUNCED,
         Event.DEFER: State.LATER,
+        Event.EXPIRE: State.EXPIRED,
+        Event.MISSING: State.HELD,
         Event.RELEASE: State.READY,
         Event.RECLAIM: State.READY,
         Event.POISON: State.HELD,
         Event.CANCEL: State.CANCELLED,
+        Event.RESCHEDULE: State.LATER,
         Event.HOLD: State.HELD,
     },
     State.HELD: {
         Event.UNHOLD: State.READY,
+        Event.UNHOLD_EARLY: State.LATER,
         Event.TOO_OLD: State.EXPIRED,
         Event.CANCEL: State.CANCELLED,
     },
