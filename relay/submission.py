@@ -14,7 +14,14 @@ from functools import partial
 
 from msgspec import Struct
 
-from relay.errors import IdempotencyConflict, StoreFull, StoreUnavailable, SubmissionRefused
+from relay import metrics
+from relay.errors import (
+    IdempotencyConflict,
+    RelayError,
+    StoreFull,
+    StoreUnavailable,
+    SubmissionRefused,
+)
 from relay.mail.delivery import MOST_RECIPIENTS, Delivery, Record
 from relay.mail.envelope import Envelope, Priority, Recipient
 from relay.mail.ids import CHANCE_BITS, message_id, partition_of
@@ -96,46 +103,73 @@ class Submitter:
         loop = asyncio.get_running_loop()
         accepted: asyncio.Future[Accepted] = loop.create_future()
         if self._full():
-            accepted.set_exception(SubmissionRefused(FULL))
+            accepted.set_exception(_failure(submission, StoreFull()))
             return accepted
         message = _prepare(submission)
         if self._admission.is_small(message):
             asked = self._admission.admit(message)
-            asked.add_done_callback(partial(self._admitted, accepted, message.partition))
+            asked.add_done_callback(
+                partial(self._admitted, accepted, submission, message.partition)
+            )
             return accepted
-        return loop.create_task(self._submit_large(message))
+        return loop.create_task(self._submit_large(submission, message))
 
     def _admitted(
-        self, accepted: asyncio.Future[Accepted], partition: int, asked: asyncio.Future[list[bytes]]
+        self,
+        accepted: asyncio.Future[Accepted],
+        submission: Submission,
+        partition: int,
+        asked: asyncio.Future[list[bytes]],
     ) -> None:
-        if accepted.cancelled():
-            return
         try:
-            accepted.set_result(self._read(asked.result(), partition))
-        except StoreFull:
-            accepted.set_exception(SubmissionRefused(FULL))
+            done = self._read(asked.result(), submission, partition)
         except Exception as error:  # noqa: BLE001 - every failure is the submitter's to hear
-            accepted.set_exception(error)
+            failure = _failure(submission, error)
+            if not accepted.cancelled():
+                accepted.set_exception(failure)
+            return
+        if not accepted.cancelled():
+            accepted.set_result(done)
 
-    async def _submit_large(self, message: NewMessage) -> Accepted:
+    async def _submit_large(self, submission: Submission, message: NewMessage) -> Accepted:
         try:
             for _ in range(_MOST_TRIES):
                 answer = await self._admission.admit_large(message)
                 if answer[0] != b"missing":
-                    return self._read(answer, message.partition)
-        except StoreFull:
-            raise SubmissionRefused(FULL) from None
-        raise StoreUnavailable(
-            "the store lost the content's chunks before the message was admitted"
-        )
+                    return self._read(answer, submission, message.partition)
+            raise StoreUnavailable("the store lost the content's chunks before it was admitted")
+        except RelayError as error:
+            raise _failure(submission, error) from None
 
-    def _read(self, answer: list[bytes], partition: int) -> Accepted:
+    def _read(self, answer: list[bytes], submission: Submission, partition: int) -> Accepted:
         word, id_ = answer[0], answer[1].decode()
         if word == b"conflict":
             raise IdempotencyConflict(_CONFLICT)
         if len(answer) > 2:
             self._ring([reference(partition, queue.decode()) for queue in answer[2:]])
-        return Accepted(id_, word == b"repeated")
+        repeated = word == b"repeated"
+        _count(submission, repeated=repeated)
+        return Accepted(id_, repeated)
+
+
+def _count(submission: Submission, *, repeated: bool) -> None:
+    """A message is durable."""
+    if repeated:
+        metrics.REPEATED[submission.origin].inc()
+        return
+    metrics.ACCEPTED[submission.origin].inc()
+    metrics.ACCEPTED_RECIPIENTS.inc(len(submission.envelope.recipients))
+    metrics.MESSAGE_BYTES.observe(sum(map(len, submission.content)))
+
+
+def _failure(submission: Submission, error: Exception) -> Exception:
+    """What the submitter is to hear of an error, which is counted."""
+    if isinstance(error, StoreFull):
+        error, reason = SubmissionRefused(FULL), "full"
+    else:
+        reason = "conflict" if isinstance(error, IdempotencyConflict) else "store"
+    metrics.REFUSED[submission.origin, reason].inc()
+    return error
 
 
 def _digest(tenant: str, idempotency_key: str) -> str:

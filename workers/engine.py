@@ -62,7 +62,6 @@ class Engine:
         self._client = StoreClient(
             Address.parse(settings.store.url),
             ClientOptions(patience=settings.store.timeout),
-            _observe,
         )
         self._doorbell = Doorbell(Address.parse(settings.broker.url))
         partitions = settings.store.partitions
@@ -134,7 +133,6 @@ class Engine:
 
     async def drain(self, queues: Sequence[str]) -> None:
         """Take these queues on."""
-        metrics.DRAINS.inc()
         self._running.drain(queues)
 
     async def submit(self, fields: Mapping[str, Any]) -> str:
@@ -200,20 +198,22 @@ class Engine:
         return [] if self._client.connected else ["the store cannot be reached"]
 
     def _project(self) -> None:
-        """Write the DSNs that outcomes call for, in each partition."""
-        if not self._settings.dsn.enabled:
-            return
-        for outbox in self._outboxes:
-            projector = Projector(
-                outbox, self._submitter, self._holder, options.dsn_options(self._settings)
-            )
+        """Write the DSNs that outcomes call for, in each partition.
+
+        Where none are sent it still closes the events, for content is kept until that is done.
+        """
+        dsns = options.dsn_options(self._settings)
+        projectors = [
+            Projector(outbox, self._submitter, self._holder, dsns) for outbox in self._outboxes
+        ]
+        metrics.PROJECTOR_LAG[CONSUMER].set_function(lambda: max(one.lag for one in projectors))
+        for projector in projectors:
             self._tasks.append(self._loop.create_task(projector.run(self._stopping)))
 
     async def _tidy(self) -> None:
         """Forget events that were applied, and finish what others began."""
-        consumers = [CONSUMER] if self._settings.dsn.enabled else []
         for outbox in self._outboxes:
-            await outbox.trim(consumers)
+            await outbox.trim([CONSUMER])
         await self._control.go_on()
 
     async def _tick(self) -> None:
@@ -224,17 +224,11 @@ class Engine:
 
         async def repeat() -> None:
             while True:
-                due = self._loop.time() + seconds
                 await asyncio.sleep(seconds)
-                metrics.LOOP_LAG_SECONDS.observe(max(self._loop.time() - due, 0.0))
                 with contextlib.suppress(RelayError):
                     await work()
 
         self._tasks.append(self._loop.create_task(repeat()))
-
-
-def _observe(name: str, seconds: float, _repeats: int) -> None:
-    metrics.STORE_SECONDS[name].observe(seconds)
 
 
 def _on_loop(loop: asyncio.AbstractEventLoop, lost: Callable[[Lease], None], lease: Lease) -> None:

@@ -60,7 +60,12 @@ def control_options(settings: Settings) -> ControlOptions:
 def dsn_options(settings: Settings) -> DsnOptions:
     """How DSNs are made."""
     host = settings.dsn.reporting_host or settings.smtp.hostname or socket.getfqdn()
-    return DsnOptions(host=host, mailer=settings.dsn.sender, postmaster=settings.dsn.postmaster)
+    return DsnOptions(
+        host=host,
+        enabled=settings.dsn.enabled,
+        mailer=settings.dsn.sender,
+        postmaster=settings.dsn.postmaster,
+    )
 
 
 def path_options(settings: Settings) -> PathOptions:

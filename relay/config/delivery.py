@@ -7,6 +7,9 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from relay.config.values import Address, Duration, Group, Nameservers, Networks, Routes
+from relay.policy.retry import RetrySchedule
+
+_SCHEDULE = RetrySchedule()
 
 
 class TimeoutSettings(Group):
@@ -115,20 +118,34 @@ class RetrySettings(Group):
     """When a deferred delivery is attempted again, and when it is given up."""
 
     first: Duration = Field(
-        default=60.0, ge=1, le=86400, description="Wait after the first attempt."
+        default=_SCHEDULE.first_ms / 1000,
+        ge=1,
+        le=86400,
+        description="Wait after the first attempt.",
     )
     factor: float = Field(
-        default=2.0, ge=1, le=10, description="Each wait is the one before times this."
+        default=_SCHEDULE.factor,
+        ge=1,
+        le=10,
+        description="Each wait is the one before times this.",
     )
-    longest: Duration = Field(default=14400.0, ge=1, le=432000, description="No wait is longer.")
+    longest: Duration = Field(
+        default=_SCHEDULE.longest_ms / 1000,
+        ge=1,
+        le=432000,
+        description="No wait is longer, but for jitter.",
+    )
     max_age: Duration = Field(
-        default=432000.0,
+        default=_SCHEDULE.max_age_ms / 1000,
         ge=60,
         le=2592000,
         description="Age at which what is not delivered expires: the sender is told with 4.4.7.",
     )
     jitter: float = Field(
-        default=0.1, ge=0, le=1, description="Share of a wait that is added by chance, at most."
+        default=_SCHEDULE.spread,
+        ge=0,
+        le=1,
+        description="Share of a wait that is added by chance, at most.",
     )
 
     @model_validator(mode="after")

@@ -77,7 +77,6 @@ class Conclusions:
 
     def without_content(self, lease: Lease) -> None:
         """The store has no content for it: it is held, and somebody has to look."""
-        metrics.HELD["content"].inc()
         _log.error("content missing", id=lease.message, delivery=lease.id)
         self.settler.add(without_content(lease))
 
@@ -147,8 +146,11 @@ class Conclusions:
             )
 
     def _settled(self, item: Settlement, word: str) -> None:
+        """The store's answer; the lease is struck from the book after it."""
         if word == "lost":
             metrics.FENCED.inc()
+            if self._book.holds(item.lease):
+                metrics.LOST.inc()
             _log.warning("outcome refused: another holds the delivery", delivery=item.lease.id)
-        elif word in ("expired", "cancelled"):
-            metrics.OUTCOMES[word, "none"].inc(len(item.lease.delivery.recipients))
+        elif item.verb == "hold" and word in ("settled", "done"):
+            metrics.HELD["content"].inc()

@@ -89,6 +89,7 @@ class Dispatcher:
         self._rung: dict[Queue, float] = {}
         self.hand = Hand(self.table, self._begin, self._room)
         self._tended_at = now()
+        metrics.ATTEMPTS_OPEN.set_function(self.book.__len__)
 
     # Queues.
 
@@ -160,7 +161,6 @@ class Dispatcher:
 
     def _job(self, lease: Lease, path: EgressPath, proven: bool) -> Job | None:
         """The job of a lease; None where the delivery is not to be attempted."""
-        metrics.LEASED.inc()
         if lease.flags & (Flag.CANCEL | Flag.HOLD):
             self.conclusions.flagged(lease)
             return None
@@ -216,7 +216,6 @@ class Dispatcher:
         self, leases: Sequence[Lease], queues: Sequence[Queue], wait_ms: int, reason: str
     ) -> None:
         """Let queues rest, their leases given back: nothing of them is in hand."""
-        metrics.PARKED.inc(len(queues))
         _log.info(
             "parked",
             queues=len(queues),
@@ -234,7 +233,8 @@ class Dispatcher:
         for partition, name in queues:
             by_partition.setdefault(partition, []).append(name)
         for partition, names in by_partition.items():
-            await self._leasing.park(partition, names, wait_ms, reason)
+            _, parked = await self._leasing.park(partition, names, wait_ms, reason)
+            metrics.PARKED.inc(parked)
 
     # Jobs.
 
@@ -289,9 +289,11 @@ class Dispatcher:
             self.book.strike(lease)
             by_partition.setdefault(lease.partition, []).append(lease)
         for partition, some in by_partition.items():
-            metrics.RELEASED.inc(len(some))
             for at in range(0, len(some), 50):
-                await self._leasing.release(partition, some[at : at + 50], wait_ms)
+                words = await self._leasing.release(partition, some[at : at + 50], wait_ms)
+                lost = words.count(b"lost")
+                metrics.LOST.inc(lost)
+                metrics.RELEASED.inc(len(words) - lost)
 
     def _room(self) -> None:
         """Let the path that waits longest for room in the table go on."""
@@ -337,8 +339,6 @@ class Dispatcher:
                 await asyncio.sleep(0)
         horizon = self.loop.time() - _RING_AGAIN
         self._rung = {queue: at for queue, at in self._rung.items() if at > horizon}
-        metrics.CONNECTIONS_OPEN.set(sum(len(path.staff.sessions) for path in self._paths.values()))
-        metrics.ATTEMPTS_OPEN.set(len(self.book))
 
     def lost(self, lease: Lease) -> None:
         """The store says that the lease is another's now."""

@@ -161,10 +161,18 @@ class Doorstep:
 
 
 def _count_refusal(ask: Ask, grant: Grant | None) -> None:
+    refused = len(ask.fresh) - (len(grant.fresh) if grant is not None else 0)
+    if refused:
+        metrics.PATH_REFUSED[_reason(ask, grant)].inc(refused)
+
+
+def _reason(ask: Ask, grant: Grant | None) -> str:
     if grant is None:
-        metrics.PATH_REFUSED["store"].inc()
-    elif ask.fresh and not grant.fresh:
-        metrics.PATH_REFUSED["window" if grant.state == "open" else "breaker"].inc()
+        return "store"
+    if grant.state != "open":
+        return "breaker"
+    room = min(grant.window, ask.limits.connections) - grant.in_use
+    return "rate" if room > 0 else "window"
 
 
 def _unheard(_left: Left | None, _failure: Failure | None) -> None:

@@ -88,6 +88,8 @@ class Heartbeat:
         asked_at = now()
         names = [keys.deliveries, keys.leased, keys.seen]
         _, *words = await client.call(EXTEND, names, args)
+        kept = len(leases) - words.count(b"lost")
+        metrics.EXTENDED.inc(kept)
         for lease, word in zip(leases, words, strict=True):
             if word == b"lost":
                 # It may have been settled while this call was on its way.
@@ -95,4 +97,3 @@ class Heartbeat:
                     self._lost(lease)
             else:
                 self._book.renewed(lease, asked_at)
-        metrics.EXTENDED.inc(len(leases))

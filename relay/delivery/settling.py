@@ -65,8 +65,8 @@ class Settler:
         error = answer.exception()
         if error is None:
             for item, word in zip(batch, answer.result(), strict=True):
-                self._book.strike(item.lease)
                 self._settled(item, word.decode())
+                self._book.strike(item.lease)
             self._go(partition)
             return
         # The same words again are harmless, and the outcome must not be lost.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from relay import metrics
 from relay.mail.outcome import Failure, Scope
 from relay.mail.reply import Reply
 from relay.smtp.session import Session
@@ -118,6 +119,7 @@ class Staff:
             return
         self._bad.pop(found.target.address, None)
         self.sessions[found] = token
+        metrics.CONNECTIONS_OPEN.inc()
         found.start(self._path)
 
     def _connected(self, task: asyncio.Task[None]) -> None:
@@ -213,15 +215,17 @@ class Staff:
 
     def failed(self, session: Session, failure: Failure) -> None:
         """A session ended under a transaction."""
-        token = self.sessions.pop(session, None)
-        if token is not None:
-            self._leave([token], failure)
+        self._strike(session, failure)
 
     def closed(self, session: Session) -> None:
         """A session is gone, for whatever reason."""
+        self._strike(session)
+
+    def _strike(self, session: Session, failure: Failure | None = None) -> None:
         token = self.sessions.pop(session, None)
         if token is not None:
-            self._leave([token])
+            metrics.CONNECTIONS_OPEN.dec()
+            self._leave([token], failure)
 
     def _leave(self, tokens: list[str], failure: Failure | None = None) -> None:
         self._desk.leave(self._path, tokens, failure, self._left)

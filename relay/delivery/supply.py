@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from relay import log
+from relay import log, metrics
 from relay.delivery.book import LeaseBook, now
 from relay.delivery.job import Job
 from relay.errors import RelayError
@@ -84,6 +84,7 @@ class Leaser:
         for grant in grants:
             for lease in grant.leases:
                 self._book.enter(lease, asked_at)
+        metrics.LEASED.inc(sum(len(grant.leases) for grant in grants))
         for want, grant in zip(batch, grants, strict=True):
             want.granted(grant)
 

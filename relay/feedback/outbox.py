@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from relay.store.codec import Ended
 from relay.store.outbox import EventEntry, FinalOutcome
 
-__all__ = ["EventEntry", "FinalOutcome", "Outbox"]
+__all__ = ["Ended", "EventEntry", "FinalOutcome", "Outbox"]
 
 
 class Outbox(Protocol):
@@ -28,6 +29,10 @@ class Outbox(Protocol):
         self, entries: Sequence[EventEntry], octets: int
     ) -> Sequence[FinalOutcome | None]:
         """What each event made final, with up to `octets` of content; None where it was closed."""
+        ...
+
+    async def given_up(self, entries: Sequence[EventEntry]) -> Sequence[Ended | None]:
+        """The ends of deliveries that no attempt ended; None where a record is gone or newer."""
         ...
 
     async def close(self, outcomes: Sequence[FinalOutcome]) -> None:

@@ -1,5 +1,8 @@
 """The projector of DSNs: reads a partition's events and submits the DSNs that they call for.
 
+It also counts and logs what expired or was cancelled: that is done by scripts, on behalf of any
+process, and each event is read here once.
+
 It may die between any two steps. A DSN's id derives from the delivery and the fence of the settle
 that it is about, so that a repeat finds it submitted: one DSN a settle, never two.
 """
@@ -16,7 +19,7 @@ from msgspec import Struct
 
 from relay import log, metrics
 from relay.errors import StoreUnavailable, SubmissionRefused
-from relay.feedback.outbox import EventEntry, FinalOutcome, Outbox
+from relay.feedback.outbox import Ended, EventEntry, FinalOutcome, Outbox
 from relay.feedback.report import DsnOptions, reported, submission
 from relay.mail.ids import message_of
 from relay.submission import Accepted, Submission
@@ -67,6 +70,8 @@ class Projector:
         self._options = options or ProjectorOptions()
         self._clock = clock
         self._held_until = 0.0
+        #: Age of the oldest event not applied when it last looked, in seconds; 0 without the role.
+        self.lag = 0.0
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Project until `stopping` is set; then the role is given up."""
@@ -91,17 +96,21 @@ class Projector:
         events come again at the next step, and those that were done cost nothing.
         """
         if not await self._hold():
-            metrics.PROJECTOR_LAG[CONSUMER].set(0)
+            self.lag = 0.0
             return 0
         entries = await self._outbox.read(CONSUMER, self._options.count)
-        metrics.PROJECTOR_LAG[CONSUMER].set(_age(entries))
+        self.lag = _age(entries)
         due = [entry for entry in entries if entry.report_due]
         for at in range(0, len(due), self._options.window):
             if not await self._hold() or not await self._apply(due[at : at + self._options.window]):
                 return 0
         if entries:
+            given_up = [entry for entry in entries if entry.given_up]
+            ends = await self._outbox.given_up(given_up) if given_up else ()
             await self._outbox.advance(CONSUMER, entries[-1].stream_id)
             metrics.PROJECTED[CONSUMER].inc(len(entries))
+            for entry, end in zip(given_up, ends, strict=True):
+                _tell(entry, end)
         return len(entries)
 
     async def _hold(self) -> bool:
@@ -143,9 +152,7 @@ class Projector:
             return
         accepted = await self._submitter.submit(message)
         if accepted.repeated:
-            metrics.DSNS_REPEATED.inc()
             return
-        metrics.DSNS.inc()
         log.reported(
             accepted.id,
             about=message_of(outcome.delivery_id)[0],
@@ -161,6 +168,26 @@ def _refused_for_good(outcome: FinalOutcome, answer: BaseException) -> bool:
     metrics.DSNS_REFUSED.inc()
     _log.error("a DSN was refused", about=outcome.delivery_id, reply=str(answer.reply))
     return True
+
+
+def _tell(entry: EventEntry, end: Ended | None) -> None:
+    """Count and log each recipient of a delivery that was given up."""
+    if end is None or end.delivery is None:
+        return
+    delivery = end.delivery
+    message, number = message_of(entry.delivery_id)
+    metrics.OUTCOMES[end.fate, "none"].inc(len(delivery.recipients))
+    for recipient in delivery.recipients:
+        log.fate(
+            end.fate,
+            message,
+            recipient.address,
+            sender=delivery.sender,
+            delivery=number,
+            domain=recipient.domain,
+            age=max(end.at_ms - delivery.accepted_ms, 0) / 1000,
+            size=delivery.size,
+        )
 
 
 def _age(entries: Sequence[EventEntry]) -> float:

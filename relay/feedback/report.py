@@ -29,6 +29,8 @@ class DsnOptions(Struct, frozen=True):
 
     #: Name of the reporting host, an A-label.
     host: str
+    #: Whether any are sent.
+    enabled: bool = True
     #: Address in their From field; "" for MAILER-DAEMON at the host.
     mailer: str = ""
     #: Address that they ask people to write to; "" for none.
@@ -51,7 +53,7 @@ def submission(outcome: FinalOutcome, options: DsnOptions) -> Submission | None:
     """The DSN about an outcome, ready to be submitted; None where the sender is not to be told."""
     record = outcome.record
     listed = reported(outcome)
-    if not listed or "@" not in record.sender:
+    if not options.enabled or not listed or "@" not in record.sender:
         return None
     id_ = dsn_id(outcome.delivery_id, outcome.fence, outcome.at_ms)
     content = dsn(

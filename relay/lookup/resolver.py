@@ -15,6 +15,7 @@ import dns.exception
 import dns.resolver
 from msgspec import Struct
 
+from relay import metrics
 from relay.errors import ConfigError
 from relay.lookup import wire
 from relay.lookup.answers import (
@@ -33,6 +34,7 @@ from relay.policy.endpoint import Endpoint, parse_endpoint
 from relay.policy.names import is_name, normal
 
 DNS_PORT = 53
+_SERVFAIL = wire.RCODE_NAMES[2]
 _FAMILIES = {"ipv4": wire.A, "ipv6": wire.AAAA}
 
 
@@ -185,6 +187,7 @@ class Resolver:
         known = self._cache.get(key, now)
         if known is not None:
             self.counts.cached += 1
+            metrics.DNS_HITS.inc()
             return known
         task = self._asking.get(key)
         if task is not None:
@@ -203,9 +206,11 @@ class Resolver:
 
     async def _find(self, asked: wire.Question) -> _Answer:
         key = asked.name, asked.rdtype
+        began = self._clock()
         try:
             answer = await self._ask_all(asked)
             self._cache.put(key, answer)
+            metrics.DNS_SECONDS.observe(self._clock() - began)
             return answer
         finally:
             self._asking.pop(key, None)
@@ -223,12 +228,15 @@ class Resolver:
                     answer = await self._ask(server, asked, deadline)
             except TimedOut as error:
                 self.counts.timeouts += 1
+                _count(asked, "timeout")
                 reason = f"{server}: {error}"
             except NoAnswer as error:
                 answered.add(server)
+                _count(asked, "servfail" if str(error) == _SERVFAIL else metrics.OTHER)
                 reason = f"{server}: {error}"
             else:
                 self._prefer(server)
+                _count(asked, _result(answer))
                 return answer
             slots = self._again
         self.counts.failures += 1
@@ -260,6 +268,16 @@ class Resolver:
         negative = response.negative_ttl or 0
         expires = now + min(max(negative, options.least_ttl), options.most_negative_ttl)
         return NoSuchDomain(expires) if response.rcode == wire.NXDOMAIN else _Records((), expires)
+
+
+def _result(answer: _Answer) -> str:
+    if isinstance(answer, _Records):
+        return "answer" if answer.records else "none"
+    return "nxdomain"
+
+
+def _count(asked: wire.Question, result: str) -> None:
+    metrics.DNS_QUERIES[wire.TYPE_NAMES[asked.rdtype], result].inc()
 
 
 def nameservers(options: ResolverOptions) -> tuple[Endpoint, ...]:

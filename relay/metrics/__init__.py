@@ -102,21 +102,26 @@ def _fleet(name: str, says: str, *labels: str) -> Gauge:
 ACCEPTED = Bounded(
     _counter(
         "relay_messages_accepted_total",
-        "Messages that became durable and were answered for, by the way in. A submission repeated "
-        "under its idempotency key is not counted again.",
+        "Messages that became durable, by the way in. A submission repeated under its idempotency "
+        "key is not counted again, nor a DSN after a projector died half-way.",
         "way",
     ),
     WAYS,
 )
-REPEATED = _counter(
-    "relay_messages_repeated_total",
-    "Submissions answered with the id of a message accepted before, by their idempotency key.",
+REPEATED = Bounded(
+    _counter(
+        "relay_messages_repeated_total",
+        "Submissions answered with the id of a message accepted before, by their idempotency key; "
+        "by the way in.",
+        "way",
+    ),
+    WAYS,
 )
 REFUSED = Bounded(
     _counter(
         "relay_messages_refused_total",
-        "Messages or recipients refused at submission, by the way in and the reason. Not bounces: "
-        "nothing was accepted.",
+        "Messages, recipients and commands refused at submission, by the way in and the reason "
+        "(syntax: all that a client said wrongly). Not bounces: nothing was accepted.",
         "way",
         "reason",
     ),
@@ -131,15 +136,17 @@ MESSAGE_BYTES = _histogram(
 )
 ADMIT_SECONDS = _histogram(
     "relay_admit_seconds",
-    "From the last octet of a message to its durability, waiting for its batch included.",
+    "From the last octet of a message that came over SMTP to its durability, waiting for its batch "
+    "included.",
     _TRIP,
 )
 RECEPTIONS = _counter(
-    "relay_reception_connections_total", "Connections that clients opened to submit mail."
+    "relay_reception_connections_total",
+    "Connections of clients that were greeted. Those closed at once are not in it.",
 )
 RECEPTIONS_REFUSED = _counter(
     "relay_reception_connections_refused_total",
-    "Connections of clients closed at once, as a limit was reached.",
+    "Connections of clients closed at once, as a limit was reached or reception stops.",
 )
 RECEPTIONS_OPEN = _gauge(
     "relay_reception_connections_open", "Connections of clients that are open now."
@@ -156,7 +163,8 @@ OUTCOMES = Bounded(
     _counter(
         "relay_outcomes_total",
         "What was done to recipients, by outcome and class of the reply that decided it (none: no "
-        "host answered). Deferred counts at each attempt, the others once per recipient.",
+        "host answered). Deferred counts at each attempt, the others once per recipient. Expired "
+        "and cancelled are counted from the outbox, whoever caused them.",
         "outcome",
         "reply",
     ),
@@ -166,16 +174,17 @@ OUTCOMES = Bounded(
 HELD = Bounded(
     _counter(
         "relay_deliveries_held_total",
-        "Deliveries set aside: poison (their worker died three times), content (it is missing) or "
-        "operator. How many are held now is relay_queue_deliveries.",
+        "Deliveries set aside so that somebody looks at them: poison (their worker died three "
+        "times) or content (it is missing). How many are held now, those that an operator holds "
+        "included, is relay_queue_deliveries.",
         "reason",
     ),
     HELD_BY,
 )
 FIRST_ATTEMPT_SECONDS = _histogram(
     "relay_first_attempt_seconds",
-    "From acceptance to the beginning of the first attempt of a delivery that was to be sent at "
-    "once. It compares clocks of two hosts.",
+    "From acceptance to the beginning of the first attempt of a delivery, one that was to be sent "
+    "later included. It compares clocks of two hosts.",
     _LIFE,
 )
 DELIVERED_SECONDS = _histogram(
@@ -220,8 +229,8 @@ TLS = Bounded(
 PATH_REFUSED = Bounded(
     _counter(
         "relay_path_refused_total",
-        "Connections that the limits of an egress path did not allow now, by reason. Their queues "
-        "wait; nothing was attempted.",
+        "Connections that a worker asked for and did not get, by reason: the path's window, its "
+        "rate, its breaker, or the store gave no answer. Nothing was attempted.",
         "reason",
     ),
     PATH_REFUSALS,
@@ -244,9 +253,15 @@ DNS_QUERIES = Bounded(
     DNS_TYPES,
     DNS_RESULTS,
 )
-DNS_HITS = _counter("relay_dns_cache_hits_total", "Look-ups answered from this process's cache.")
+DNS_HITS = _counter(
+    "relay_dns_cache_hits_total",
+    "Look-ups answered from this process's cache. Domains whose route is known are not looked up.",
+)
 DNS_SECONDS = _histogram(
-    "relay_dns_seconds", "From a query to its answer or timeout, retries included.", _DNS
+    "relay_dns_seconds",
+    "From a look-up that the cache does not know to its answer or failure, retries and waiting for "
+    "a slot included.",
+    _DNS,
 )
 
 # Leases.
@@ -256,7 +271,8 @@ RELEASED = _counter(
     "relay_leases_released_total", "Leases handed back with nothing attempted; no attempt counts."
 )
 LOST = _counter(
-    "relay_leases_lost_total", "Leases that their holder found gone when it renewed or settled."
+    "relay_leases_lost_total",
+    "Leases that their holder found gone when it renewed, released or settled.",
 )
 FENCED = _counter(
     "relay_settles_fenced_total",
@@ -274,7 +290,8 @@ POSSIBLE_DOUBLES = _counter(
 STORE_SECONDS = Bounded(
     _histogram(
         "relay_store_seconds",
-        "Round trip of a call to the store, waiting in this process's batch not included.",
+        "From a call to the store to its answer, being said again included, by script (command: a "
+        "call that is none).",
         _TRIP,
         "call",
     ),
@@ -283,7 +300,8 @@ STORE_SECONDS = Bounded(
 STORE_FAILED = Bounded(
     _counter(
         "relay_store_failures_total",
-        "Calls to the store that gave no good answer, by reason. Most are repeated and then work.",
+        "Times a call to the store got no good answer, by reason. Most are said again and then "
+        "work; timeout includes those that were given up.",
         "reason",
     ),
     STORE_FAILURES,
@@ -296,11 +314,10 @@ RINGS_DROPPED = _counter(
     "relay_doorbell_dropped_total",
     "Queues whose wake-up could not be published. The pump rings them again: late, not lost.",
 )
-DRAINS = _counter("relay_drains_total", "Drain tasks that ended.")
 DRAIN_SECONDS = _histogram(
     "relay_drain_seconds",
     "How long a drain task ran. Its attempts live on after it and are not in this.",
-    _ATTEMPT,
+    _TRIP,
 )
 
 # What outcomes cause.
@@ -315,10 +332,6 @@ PROJECTOR_LAG = Bounded(
         "consumer",
     ),
     CONSUMERS,
-)
-DSNS = _counter("relay_dsns_submitted_total", "DSNs submitted to the queue.")
-DSNS_REPEATED = _counter(
-    "relay_dsns_repeated_total", "DSNs found submitted already, after a projector died half-way."
 )
 DSNS_REFUSED = _counter(
     "relay_dsns_refused_total", "DSNs that the queue would not take: their sender learns nothing."
@@ -337,7 +350,8 @@ Info("relay_build", "The version of Relay and of Python.", registry=PROCESS).inf
 
 # The fleet, as the exporter reads it from the store.
 STORE_UP = _fleet(
-    "relay_store_up", "1 where the exporter's last reading worked; the other gauges are older if 0."
+    "relay_store_up",
+    "1 where the exporter's last reading of the store worked; what it read before stays if 0.",
 )
 QUEUE_DELIVERIES = Bounded(
     _fleet(
@@ -353,7 +367,8 @@ QUEUE_OLDEST_SECONDS = _fleet(
     "Age of the oldest delivery in any state, held ones included; 0 when the queue is empty.",
 )
 QUEUE_PARKED = _fleet(
-    "relay_queue_parked", "Queues with ready deliveries that wait for their site or path."
+    "relay_queue_parked",
+    "Queues with ready deliveries that wait for their site or path for longer than lease.deadline.",
 )
 EVENTS_LENGTH = _fleet(
     "relay_events_length", "Events in the outbox, those kept for a while after use included."
@@ -361,5 +376,9 @@ EVENTS_LENGTH = _fleet(
 STORE_MEMORY_USED = _fleet("relay_store_memory_used_bytes", "Memory that the store says it uses.")
 STORE_MEMORY_MAX = _fleet(
     "relay_store_memory_max_bytes", "The store's memory limit; 0 where it has none."
+)
+BROKER_UP = _fleet(
+    "relay_broker_up",
+    "1 where the exporter's last reading of the broker worked; what it read before stays if 0.",
 )
 BROKER_TASKS = _fleet("relay_broker_tasks", "Celery tasks that wait in the broker.")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-WAYS = ("smtp", "http", "api", "sendmail", "dsn")
+#: `api`: the Celery task relay.submit.
+WAYS = ("smtp", "api", "dsn")
 REFUSALS = (
     "relaying",
-    "sender",
     "recipient",
     "syntax",
     "size",
@@ -13,12 +13,12 @@ REFUSALS = (
     "loop",
     "newline",
     "limit",
-    "auth",
     "tls",
     "full",
     "store",
     "conflict",
     "timeout",
+    "stopping",
 )
 OUTCOME_WORDS = ("delivered", "deferred", "bounced", "expired", "cancelled")
 REPLY_CLASSES = ("2yz", "4yz", "5yz", "none")
@@ -38,8 +38,9 @@ PHASES = (
     "dot",
 )
 PATH_REFUSALS = ("window", "rate", "breaker", "store")
-DNS_TYPES = ("MX", "A", "AAAA", "TXT", "TLSA")
+DNS_TYPES = ("MX", "A", "AAAA")
 DNS_RESULTS = ("answer", "none", "nxdomain", "servfail", "timeout")
+#: Scripts by their names; any command that is none is `command`.
 STORE_CALLS = (
     "admit",
     "promote",
@@ -49,14 +50,16 @@ STORE_CALLS = (
     "settle",
     "release",
     "reclaim",
+    "park",
     "enter",
     "leave",
-    "read",
+    "close",
+    "command",
 )
 STORE_FAILURES = ("timeout", "connection", "full", "moved", "reply")
-HELD_BY = ("poison", "content", "operator")
+HELD_BY = ("poison", "content")
 STATES = ("later", "ready", "leased", "held")
-CONSUMERS = ("dsn", "webhook", "suppression")
+CONSUMERS = ("dsn",)
 
 
 def reply_class(code: int) -> str:

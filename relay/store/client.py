@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from relay.errors import StoreFull, StoreUnavailable
+from relay.store import observed
 from relay.store.address import Address
 from relay.store.script import Script, Text, is_unknown
 from relay.store.wire import ConnectionLost, ReplyError, Wire
@@ -48,10 +49,6 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     #: How many calls may be without an answer, and how many octets they may hold.
     most_calls: int = 10_000
     most_octets: int = 64 << 20
-
-
-def _unheard(name: str, seconds: float, repeats: int) -> None:
-    """Nobody listens to how long calls take."""
 
 
 class _Call:
@@ -91,14 +88,15 @@ class StoreClient:
     """Calls to one store. Made on the loop that uses it; `start` before, `close` after.
 
     `on_answer(name, seconds, repeats)` hears of every answer: a script's name or a command's first
-    word, the time from the call to the answer, and how often it was said again.
+    word, the time from the call to the answer, and how often it was said again. Metrics, if nobody
+    else, do.
     """
 
     def __init__(
         self,
         address: Address,
         options: ClientOptions | None = None,
-        on_answer: Callable[[str, float, int], None] = _unheard,
+        on_answer: Callable[[str, float, int], None] = observed.answered,
     ) -> None:
         self._address = address
         self._options = options or ClientOptions()
@@ -194,6 +192,11 @@ class StoreClient:
 
     def _refused(self, call: _Call, wire: Wire, error: Exception) -> None:
         """Say it again where that may help and harms nothing; otherwise give the error on."""
+        if call.script is not None and is_unknown(error):
+            call.command = call.script.whole(call.command)
+            self._say(call)
+            return
+        observed.failed(error)
         if isinstance(error, ConnectionLost):
             self._last_error = str(error)
             if not call.repeatable:
@@ -203,9 +206,6 @@ class StoreClient:
                 self._park(call)
         elif not isinstance(error, ReplyError):
             self._fail(call, error)
-        elif call.script is not None and is_unknown(error):
-            call.command = call.script.whole(call.command)
-            self._say(call)
         elif error.word in _NOT_NOW:
             self._not_now(call, wire, error)
         else:
@@ -220,6 +220,7 @@ class StoreClient:
         pause = min(_FIRST_PAUSE * 2 ** min(call.repeats, 10), _LONGEST_PAUSE)
         call.repeats += 1
         if self._loop.time() + pause >= call.deadline:
+            observed.gave_up()
             self._fail(call, StoreUnavailable(self._last_error))
         else:
             call.pause = self._loop.call_later(pause, self._say, call)
@@ -233,6 +234,7 @@ class StoreClient:
             return
         left = call.deadline - self._loop.time()
         if left <= 0:
+            observed.gave_up()
             self._fail(call, StoreUnavailable(self._last_error))
             return
         self._parked[call] = octets
@@ -248,6 +250,7 @@ class StoreClient:
         self._parked_octets -= self._parked.pop(call, 0)
 
     def _give_up(self, call: _Call) -> None:
+        observed.gave_up()
         self._fail(call, StoreUnavailable(self._last_error))
 
     def _fail(self, call: _Call, error: Exception) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from relay import metrics
 from relay.errors import StoreUnavailable
 from relay.store.wakeup import wake_up
 from relay.store.wire import Address, ReplyError, Wire
@@ -71,7 +72,7 @@ class Doorbell:
             return
         loop = asyncio.get_running_loop()
         if self._waiting >= self._options.most_waiting and loop.time() - self._last < _PROBE:
-            self.dropped += sum(1 for _ in queues)
+            self._drop(sum(1 for _ in queues))
             return
         self._names.update(dict.fromkeys(queues))
         self._trim()
@@ -102,7 +103,11 @@ class Doorbell:
         if excess > 0:
             for name in list(islice(self._names, excess)):
                 del self._names[name]
-            self.dropped += excess
+            self._drop(excess)
+
+    def _drop(self, count: int) -> None:
+        self.dropped += count
+        metrics.RINGS_DROPPED.inc(count)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send at once after a pause or when a wake-up is full, else within the interval."""
@@ -140,10 +145,12 @@ class Doorbell:
     def _answered(self, batch: Sequence[str], answer: Any) -> None:
         if isinstance(answer, int):
             self.published += 1
+            metrics.PUBLISHED.inc()
+            metrics.RINGS.inc(len(batch))
             self._waiting = answer
         elif isinstance(answer, ReplyError):
             logger.warning("the broker refuses wake-ups: %s", answer)
-            self.dropped += len(batch)
+            self._drop(len(batch))
             return
         else:
             self._keep(batch)

@@ -16,7 +16,14 @@ from msgspec import Struct
 from relay.mail.delivery import Attempt, Record, Result
 from relay.mail.envelope import Recipient
 from relay.store.client import StoreClient
-from relay.store.codec import Ended, Stored, decode_outcome, decode_record, decode_stored
+from relay.store.codec import (
+    Ended,
+    NewerRecord,
+    Stored,
+    decode_outcome,
+    decode_record,
+    decode_stored,
+)
 from relay.store.keys import partition_keys
 from relay.store.leasing import KEPT_DEFERRALS
 from relay.store.replies import NO_REPLY, last_attempt, reply_in
@@ -55,6 +62,11 @@ class EventEntry(Struct, frozen=True):
     def report_due(self) -> bool:
         """A recipient became final whose sender wants to hear of it."""
         return self.kind.isupper()
+
+    @property
+    def given_up(self) -> bool:
+        """No attempt ended the delivery: it expired or was cancelled."""
+        return self.kind in ("x", "X", "c", "C")
 
 
 class FinalOutcome(Struct, frozen=True):
@@ -131,6 +143,13 @@ class Outbox:
         """What each event made final, with up to `octets` of content; None where it was closed."""
         return list(await asyncio.gather(*(self._outcome(entry, octets) for entry in entries)))
 
+    async def given_up(self, entries: Sequence[EventEntry]) -> list[Ended | None]:
+        """The ends of deliveries that were given up; None where the record is gone or newer."""
+        found: list[Ended | None] = []
+        for at in range(0, len(entries), _PAGE):
+            found += await asyncio.gather(*map(self._ended, entries[at : at + _PAGE]))
+        return found
+
     async def close(self, outcomes: Sequence[FinalOutcome]) -> None:
         """Each DSN is admitted, or none is to be: its claim on the content goes. Safe to repeat."""
         for at in range(0, len(outcomes), _MOST_CLAIMS):
@@ -150,6 +169,15 @@ class Outbox:
         args: list[Text] = [self._options.keep_ms, self._options.trim, *consumers]
         _, count, _ = await self._client.call(TRIM, names, args)
         return int(count)
+
+    async def _ended(self, entry: EventEntry) -> Ended | None:
+        message, number = entry.delivery_id[:20], entry.delivery_id[21:]
+        field = f"f{number}.{entry.fence}"
+        value = await self._client.read("HGET", self._keys.record(message), field)
+        try:
+            return None if value is None else decode_outcome(field.encode(), value)
+        except NewerRecord:
+            return None
 
     async def _outcome(self, entry: EventEntry, octets: int) -> FinalOutcome | None:
         message, number = entry.delivery_id[:20], entry.delivery_id[21:]

@@ -18,7 +18,7 @@ import hiredis
 from relay.errors import StoreUnavailable
 from relay.store.address import Address
 
-__all__ = ["Address", "Argument", "ConnectionLost", "ReplyError", "Wire"]
+__all__ = ["Address", "Argument", "ConnectionLost", "NoAnswer", "ReplyError", "Wire"]
 
 Argument = bytes | str | int
 #: Takes the answer, or the exception that stands for it.
@@ -33,6 +33,10 @@ _INCOMPLETE = object()
 
 class ConnectionLost(StoreUnavailable):
     """The connection broke or no answer came in time: the call may or may not be applied."""
+
+
+class NoAnswer(ConnectionLost):
+    """It was the time for an answer that ended."""
 
 
 class ReplyError(Exception):
@@ -177,7 +181,7 @@ class Wire(asyncio.Protocol):
         if left > 0:
             self._watch = self._loop.call_later(left, self._look)
         elif suspect is oldest:
-            self._lose(f"no answer within {self._timeout} s")
+            self._lose(f"no answer within {self._timeout} s", NoAnswer)
         else:
             self._watch = self._loop.call_later(_SECOND_LOOK, self._look, oldest)
 
@@ -212,7 +216,7 @@ class Wire(asyncio.Protocol):
             context = {"message": "a callback of the store's client failed", "exception": error}
             self._loop.call_exception_handler(context)
 
-    def _lose(self, why: str) -> None:
+    def _lose(self, why: str, loss: type[ConnectionLost] = ConnectionLost) -> None:
         """Give up the connection, and with it everything in flight."""
         transport, self._transport = self._transport, None
         if transport is not None:
@@ -225,7 +229,7 @@ class Wire(asyncio.Protocol):
         self._out.clear()
         lost, self._in_flight, self._octets = self._in_flight, deque(), 0
         for callback, _, _ in lost:
-            self._tell(callback, ConnectionLost(why))
+            self._tell(callback, loss(why))
         if self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 

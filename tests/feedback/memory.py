@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from relay.errors import SubmissionRefused
-from relay.feedback.outbox import EventEntry, FinalOutcome
+from relay.feedback.outbox import Ended, EventEntry, FinalOutcome
 from relay.mail.reply import Reply
 from relay.submission import Accepted, Submission
 
@@ -20,6 +20,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.events: list[EventEntry] = []
+        self.ends: dict[tuple[str, int], Ended] = {}
         self.outcomes_: dict[tuple[str, int], FinalOutcome] = {}
         self.claims: set[tuple[str, int]] = set()
         self.cursor = ""
@@ -70,6 +71,10 @@ class Memory:
         self.read_outcomes += len(entries)
         keys = [(entry.delivery_id, entry.fence) for entry in entries]
         return [self.outcomes_[key] if key in self.claims else None for key in keys]
+
+    async def given_up(self, entries: Sequence[EventEntry]) -> Sequence[Ended | None]:
+        await self.point()
+        return [self.ends.get((entry.delivery_id, entry.fence)) for entry in entries]
 
     async def close(self, outcomes: Sequence[FinalOutcome]) -> None:
         await self.point()

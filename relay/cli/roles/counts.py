@@ -1,4 +1,7 @@
-"""What reception does, as metrics: `relay.metrics` behind the protocol of reception."""
+"""What reception does, as metrics: `relay.metrics` behind the protocol of reception.
+
+What becomes of whole messages is counted where they are submitted, whichever way they came.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from relay.mail import answers
 from relay.mail.reply import Reply
 from relay.submission import FULL, Submission
 
-#: The refusals that count as lost messages or recipients, by their label; other replies are talk.
+#: Refusals that the submitter has counted.
+_COUNTED = frozenset((FULL, answers.STORE_UNAVAILABLE))
+
+#: Why something was refused, by the reply; any other says that the client has the syntax wrong.
 _REASONS: dict[Reply, str] = {
     answers.NO_RELAYING: "relaying",
     answers.TOO_LARGE: "size",
@@ -23,8 +29,7 @@ _REASONS: dict[Reply, str] = {
     answers.OUT_OF_MEMORY: "limit",
     answers.IDLE: "timeout",
     answers.TOO_SLOW: "timeout",
-    answers.STORE_UNAVAILABLE: "store",
-    FULL: "full",
+    answers.SHUTTING_DOWN: "stopping",
     answers.NO_TLS: "tls",
     answers.NO_LITERALS: "recipient",
 }
@@ -54,11 +59,10 @@ class ReceptionCounts:
 
     def accepted(self, submission: Submission, size: int, seconds: float) -> None:
         """A message is durable."""
-        metrics.ACCEPTED["smtp"].inc()
-        metrics.ACCEPTED_RECIPIENTS.inc(len(submission.envelope.recipients))
-        metrics.MESSAGE_BYTES.observe(size)
         metrics.ADMIT_SECONDS.observe(seconds)
 
     def refused(self, reply: Reply) -> None:
         """Something was refused."""
+        if reply in _COUNTED:
+            return
         metrics.REFUSED["smtp", _REASONS.get(reply, "syntax")].inc()
