@@ -51,8 +51,8 @@ bench: $(DEV) peers ## Measure: SMTP in to SMTP out, beside Postfix (ARGS=what t
 
 .PHONY: docs
 docs: $(DEV) ## Make the generated documents again
-	@$(BIN)/relay config docs > docs/configuration.md
-	@$(BIN)/relay config docs --toml > deploy/relay.toml
+	@$(BIN)/relay config docs > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
+	@$(BIN)/relay config docs --toml > deploy/relay.toml.new && mv deploy/relay.toml.new deploy/relay.toml
 
 .PHONY: clean
 clean: ## Remove the environment and everything generated (not the data directory)
