@@ -129,6 +129,7 @@ async def test_content_in_chunks_is_read_as_far_as_asked(queue: QueueStore, outb
         [found] = await outbox.outcomes([event], octets)
         assert found is not None
         assert len(found.content) == length
+    assert found is not None
     await outbox.close([found])
     assert await queue.client.read("EXISTS", *queue.contents(message)) == 0
 

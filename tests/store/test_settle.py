@@ -8,7 +8,14 @@ import pytest
 
 from relay.mail.delivery import Delivery
 from relay.mail.envelope import Recipient
-from relay.store.codec import Flag, Place, decode_attempt, decode_outcome, encode_delivery
+from relay.store.codec import (
+    Flag,
+    Place,
+    decode_attempt,
+    decode_outcome,
+    decode_stored,
+    encode_delivery,
+)
 from relay.store.wire import ReplyError
 from tests.support.queue import LONGEST_MS, MINUTE, RETENTION_MS, Held, New, QueueStore, attempt
 
@@ -142,6 +149,19 @@ async def test_what_was_to_be_cancelled_ends_instead_of_waiting(queue: QueueStor
     assert ended.fate == "cancelled"
     assert await queue.cancel(lease.id) == ["cancelled"]
     assert await queue.settle(Held(lease.id, 1, "w2"), verb="later") == ["lost"]
+
+
+async def test_what_was_given_back_to_be_cancelled_ends_without_an_attempt(
+    queue: QueueStore,
+) -> None:
+    lease = await leased(queue)
+    await queue.cancel(lease.id)
+    await queue.release(lease)
+    [again] = await queue.lease()
+    assert await queue.settle(again, verb="later", no_attempt=True) == ["cancelled"]
+    record = await queue.record(lease.message)
+    assert decode_stored(record["f0.3"][14:]).attempts == 0
+    assert not [name for name in record if name.startswith("a")]
 
 
 async def test_what_was_delivered_meanwhile_cannot_be_cancelled(queue: QueueStore) -> None:

@@ -202,6 +202,7 @@ class QueueStore:
         slot: str | None = None,
         outcome: bytes = b"",
         retention_ms: int = RETENTION_MS,
+        no_attempt: bool = False,
     ) -> list[str]:
         """Settle leases of one holder alike: delivered (final), deferred (later) or held."""
         names = self.fixed("settle")

@@ -4,7 +4,8 @@
 --       then for each delivery: m:<id>, and each key of its content
 -- ARGV  1 holder  2 lease, ms  3 longest age of a delivery, ms  4 how long a closed record is kept, ms
 --       then for each delivery: id, fence, verb (final | later | hold), wait before the next attempt in ms, new body ('' as it was),
---       slot ('': some recipient is final, else where the deferral is noted), attempt, event (upper case: a DSN is due; p: the
+--       slot ('': some recipient is final, else where the deferral is noted), attempt ('': none was
+--       made), event (upper case: a DSN is due; p: the
 --       reply to the final dot never came), keys of content
 -- Returns for each delivery: 'settled', 'done' (this was recorded before), 'expired' or 'cancelled' (final instead of later),
 --       'held' (as asked for meanwhile), or 'lost' (another holds it or its outcome: nothing was changed).
@@ -80,7 +81,7 @@ local function settle(at, record, contents)
     return 'settled'
   end
   if ARGV[at + 4] ~= '' then d.body = ARGV[at + 4] end
-  if verb == 'later' then d.attempts = math.min(d.attempts + 1, 65535) end
+  if verb == 'later' and ARGV[at + 6] ~= '' then d.attempts = math.min(d.attempts + 1, 65535) end
   d.losses = 0
   without(d, ALONE)
   local moved = has(d, MOVED)
