@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from relay.store.wire import ReplyError
-from tests.support.queue import LEASE_MS, Held, QueueStore
+from tests.support.queue import LEASE_MS, QueueStore
+from tests.support.stored import Held
 
 
 async def test_a_lease_is_renewed_from_now_on(queue: QueueStore) -> None:

@@ -11,7 +11,8 @@ from relay.store.client import StoreClient
 from relay.store.codec import Flag
 from relay.store.outbox import EventEntry, Outbox, OutboxOptions
 from relay.store.wire import ReplyError
-from tests.support.queue import LONGEST_MS, Held, New, QueueStore, attempt
+from tests.support.queue import LONGEST_MS, New, QueueStore, attempt
+from tests.support.stored import Held
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 
 from relay.store.codec import Flag, Place
 from relay.store.wire import ReplyError
-from tests.support.queue import LEASE_MS, MINUTE, Held, New, QueueStore
+from tests.support.queue import LEASE_MS, MINUTE, New, QueueStore
+from tests.support.stored import Held
 
 
 async def lost(queue: QueueStore, message: str) -> Held:

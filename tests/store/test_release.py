@@ -6,7 +6,8 @@ import pytest
 
 from relay.store.codec import Flag, Place
 from relay.store.wire import ReplyError
-from tests.support.queue import MINUTE, Held, New, QueueStore
+from tests.support.queue import MINUTE, New, QueueStore
+from tests.support.stored import Held
 
 
 async def test_it_goes_back_to_the_head_of_its_lane_uncounted(queue: QueueStore) -> None:

@@ -17,7 +17,8 @@ from relay.store.codec import (
     encode_delivery,
 )
 from relay.store.wire import ReplyError
-from tests.support.queue import LONGEST_MS, MINUTE, RETENTION_MS, Held, New, QueueStore, attempt
+from tests.support.queue import LONGEST_MS, MINUTE, RETENTION_MS, New, QueueStore, attempt
+from tests.support.stored import Held
 
 REST = encode_delivery(Delivery(1, 1, 0, 100, "s@s.example", (Recipient("v@a.example"),)))
 
@@ -158,7 +159,7 @@ async def test_what_was_given_back_to_be_cancelled_ends_without_an_attempt(
     await queue.cancel(lease.id)
     await queue.release(lease)
     [again] = await queue.lease()
-    assert await queue.settle(again, verb="later", no_attempt=True) == ["cancelled"]
+    assert await queue.settle(again, verb="later", outcome=b"") == ["cancelled"]
     record = await queue.record(lease.message)
     assert decode_stored(record["f0.3"][14:]).attempts == 0
     assert not [name for name in record if name.startswith("a")]

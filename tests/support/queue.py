@@ -1,29 +1,19 @@
-"""The queue's scripts said by name, against a real server; time is moved by moving scores."""
+"""The queue's scripts said by name, against a real server."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from relay.mail.delivery import Attempt, Delivery, Record, Result
 from relay.mail.envelope import Recipient
-from relay.mail.ids import message_id
 from relay.store.client import StoreClient
-from relay.store.codec import (
-    Flag,
-    Place,
-    Stored,
-    decode_stored,
-    encode_attempt,
-    encode_delivery,
-    encode_record,
-)
-from relay.store.keys import PartitionKeys, partition_keys
+from relay.store.codec import Flag, decode_stored, encode_attempt, encode_delivery, encode_record
 from relay.store.script import Text, script
+from tests.support.stored import Held, StoreReader
 
 LEASE_MS = 30_000
 DEADLINE_MS = 10_000
@@ -47,19 +37,6 @@ class New(Struct, frozen=True, kw_only=True):
     recipients: tuple[str, ...] = ("u@a.example",)
 
 
-class Held(Struct, frozen=True):
-    """A lease as its holder has it."""
-
-    id: str
-    fence: int
-    holder: str
-
-    @property
-    def message(self) -> str:
-        """The message's id."""
-        return self.id[:20]
-
-
 def attempt(number: int = 1, *, fate: str = "delivered", recipient: str = "u@a.example") -> bytes:
     """An attempt as a settle says it."""
     code = {"delivered": 250, "deferred": 451, "bounced": 550}[fate]
@@ -69,42 +46,12 @@ def attempt(number: int = 1, *, fate: str = "delivered", recipient: str = "u@a.e
     )
 
 
-class QueueStore:
+class QueueStore(StoreReader):
     """One partition of a store, its scripts by name; their answers as text."""
 
     def __init__(self, client: StoreClient) -> None:
-        self.client = client
-        self.keys: PartitionKeys = partition_keys(0, 1)
-        self._made = 0
+        super().__init__(client)
         self._seq = 0
-        #: Chunks of each message's content, where it does not lie in one piece.
-        self._chunks: dict[str, int] = {}
-
-    def partition(self, partition: int, partitions: int) -> None:
-        """Talk of another partition from now on."""
-        self.keys = partition_keys(partition, partitions)
-
-    # Names and times
-
-    def new_id(self) -> str:
-        """A message id, later than the ones before."""
-        self._made += 1
-        return message_id(ms=1_800_000_000_000 + self._made, partition=0, chance=self._made)
-
-    async def now(self) -> int:
-        """The store's clock, in ms."""
-        seconds, micros = await self.client.read("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
-
-    async def tick(self) -> None:
-        """Wait for the next ms of the store's clock, by which ready deliveries are ordered."""
-        now = await self.now()
-        while await self.now() == now:
-            pass
-
-    def contents(self, message: str) -> list[str]:
-        """The keys of a message's content."""
-        return self.keys.contents(message, self._chunks.get(message, 0))
 
     def fixed(self, name: str) -> list[Text]:
         """The keys that a script's header numbers, where the partition has one of that name."""
@@ -116,8 +63,6 @@ class QueueStore:
     async def run(self, name: str, keys: Sequence[Text], *args: Text) -> Any:
         """A script's answer, as text."""
         return text(await self.client.call(script(name), keys, args))
-
-    # The scripts
 
     async def admit(
         self,
@@ -200,9 +145,8 @@ class QueueStore:
         wait_ms: int = MINUTE,
         body: bytes = b"",
         slot: str | None = None,
-        outcome: bytes = b"",
+        outcome: bytes | None = None,
         retention_ms: int = RETENTION_MS,
-        no_attempt: bool = False,
     ) -> list[str]:
         """Settle leases of one holder alike: delivered (final), deferred (later) or held."""
         names = self.fixed("settle")
@@ -214,7 +158,7 @@ class QueueStore:
             names += [self.keys.record(lease.message), *contents]
             args += [lease.id, lease.fence, verb, wait_ms, body, slot]
             args += [
-                outcome or attempt(fate=fate),
+                attempt(fate=fate) if outcome is None else outcome,
                 event or ("d" if verb == "final" else "f"),
                 len(contents),
             ]
@@ -323,88 +267,6 @@ class QueueStore:
 
     async def _words(self, name: str, keys: Sequence[Text], args: Sequence[Text]) -> list[str]:
         return [str(word) for word in await self.run(name, keys, *args)]
-
-    # What is there
-
-    async def stored(self, delivery: str) -> Stored | None:
-        """A delivery as it is stored."""
-        value = await self.client.read("HGET", self.keys.deliveries, delivery)
-        return decode_stored(value) if value else None
-
-    async def place(self, delivery: str) -> Place | None:
-        """Where a delivery is; None where it is final or unknown."""
-        stored = await self.stored(delivery)
-        return stored.place if stored else None
-
-    async def record(self, message: str) -> dict[str, bytes]:
-        """A message's record."""
-        flat = await self.client.read("HGETALL", self.keys.record(message))
-        return {flat[at].decode(): flat[at + 1] for at in range(0, len(flat), 2)}
-
-    async def ttl(self, message: str) -> int:
-        """For how many ms a message's record is kept; -1: for good, -2: gone."""
-        return int(await self.client.read("PTTL", self.keys.record(message)))
-
-    async def has_content(self, message: str) -> bool:
-        """Whether all content of a message is there."""
-        names = self.contents(message)
-        return int(await self.client.read("EXISTS", *names)) == len(names)
-
-    async def events(self) -> list[tuple[str, str]]:
-        """All events, oldest first: delivery id, kind and fence."""
-        found = []
-        for _, fields in await self.client.read("XRANGE", self.keys.events, "-", "+"):
-            flat = [part.decode() for part in fields]
-            found += list(zip(flat[::2], flat[1::2], strict=True))
-        return found
-
-    async def scores(self, key: str) -> dict[str, int]:
-        """A sorted set, with its scores."""
-        flat = await self.client.read("ZRANGE", key, 0, -1, "WITHSCORES")
-        return {flat[at].decode(): int(float(flat[at + 1])) for at in range(0, len(flat), 2)}
-
-    async def dump(self) -> dict[str, bytes]:
-        """Everything of the partition that is to stay as it is where nothing may change."""
-        names = sorted(await self.client.read("KEYS", "relay:*"))
-        return {
-            name.decode(): await self.client.read("DUMP", name)
-            for name in names
-            if not name.endswith(b"seen")
-        }
-
-    # Time, moved by hand
-
-    async def set_score(self, key: str, member: str, ms: int) -> None:
-        """Give a member of a sorted set another time."""
-        assert await self.client.read("ZSCORE", key, member) is not None, member
-        await self.client.read("ZADD", key, "XX", ms, member)
-
-    async def expire(self, *leases: Held) -> None:
-        """As if these leases had run out, while others were looked at all the time."""
-        now = await self.now()
-        for lease in leases:
-            await self.set_score(self.keys.leased, lease.id, now - 1)
-        await self.look(now - 10, 0)
-
-    async def look(self, last: int, grace: int = 0) -> None:
-        """As if leases had last been looked at then."""
-        await self.client.read("SET", self.keys.seen, f"{last} {grace}")
-
-    async def newer(self, delivery: str) -> bytes:
-        """As if a newer version of Relay had written the delivery."""
-        value = await self.client.read("HGET", self.keys.deliveries, delivery)
-        value = b"\x63" + value[1:]
-        await self.client.read("HSET", self.keys.deliveries, delivery, value)
-        return bytes(value)
-
-    @asynccontextmanager
-    async def full(self) -> AsyncIterator[None]:
-        """As long as this lasts, the server is at maxmemory."""
-        await self.client.read("CONFIG", "SET", "maxmemory", "1mb")
-        try:
-            yield
-        finally:
-            await self.client.read("CONFIG", "SET", "maxmemory", "0")
 
 
 def _delivery_args(new: New, chunks: int) -> list[Text]:
