@@ -1,87 +1,102 @@
-"""The gauges of the whole fleet: read from the store and the broker, for the exporter to serve."""
+"""The gauges of the whole fleet: read from the store and the broker, for the exporter to serve.
+
+Each is read by itself, so that one that is away keeps nobody from hearing of the other; and as
+often as is said here, however often somebody asks for the metrics.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from relay import log, metrics
 from relay.errors import RelayError
 from relay.store.client import StoreClient
 from relay.store.doorbell import Doorbell
-from relay.store.keys import PartitionKeys, partition_keys
-from relay.store.memory import memory
-from relay.store.replies import parked_now
+from relay.store.gauges import FleetGauges, Gauges
+from relay.store.schema import misfits
+from relay.store.wire import ReplyError
 
 _log = log.logger("relay.exporter")
 
 #: Seconds between two readings.
-INTERVAL = 5.0
-#: Parked queues read at a time.
-_BATCH = 1000
+INTERVAL = 2.0
+#: Seconds that a call to the store may take; what an exporter's client is to have.
+PATIENCE = 5.0
+_STATES = ("later", "ready", "leased", "held")
 
 
 class Fleet:
     """Sets the gauges of `relay.metrics`; it only reads, so any number of them may run."""
 
-    def __init__(self, client: StoreClient, partitions: int, doorbell: Doorbell) -> None:
+    def __init__(
+        self,
+        client: StoreClient,
+        partitions: int,
+        doorbell: Doorbell,
+        *,
+        deadline_ms: int = 10_000,
+        interval: float = INTERVAL,
+    ) -> None:
+        """`deadline_ms`: when the pump rings a queue again that nobody drains; see Gauges.parked.
+
+        The client need not be started: the gauges are there once the store is.
+        """
         self._client = client
-        self._keys = [partition_keys(number, partitions) for number in range(partitions)]
+        self._partitions = partitions
         self._doorbell = doorbell
-        #: Why the last reading failed, "" where it worked.
-        self.fault = "the store was not read yet"
+        self._gauges = FleetGauges(client, partitions, deadline_ms=deadline_ms)
+        self._interval = interval
+        self._faults = {"store": "it was not read yet", "broker": "it was not read yet"}
+
+    @property
+    def faults(self) -> list[str]:
+        """What could not be read the last time, and why; the gauges of the other are fresh."""
+        return [f"the {what} cannot be read: {why}" for what, why in self._faults.items() if why]
 
     async def watch(self) -> None:
         """Read again and again, for as long as this runs."""
-        while True:
-            await self.look()
-            await asyncio.sleep(INTERVAL)
+        await asyncio.gather(self._again(self.look_at_store), self._again(self.look_at_broker))
 
-    async def look(self) -> None:
-        """Read once. What cannot be read keeps its last value, and the store counts as down."""
+    async def look_at_store(self) -> None:
+        """Read the store once. What cannot be read keeps its last value."""
+        metrics.STORE_UP.set(await self._works("store", self._read_store))
+
+    async def look_at_broker(self) -> None:
+        """Read the broker once. What cannot be read keeps its last value."""
+        metrics.BROKER_UP.set(await self._works("broker", self._read_broker))
+
+    async def _again(self, look: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await look()
+            await asyncio.sleep(self._interval)
+
+    async def _works(self, what: str, read: Callable[[], Awaitable[str]]) -> bool:
         try:
-            await self._read()
-            fault = ""
-        except RelayError as error:
+            fault = await read()
+        except (RelayError, ReplyError) as error:
             fault = str(error)
-        if fault and fault != self.fault:
-            _log.warning("the store or the broker cannot be read", reason=fault)
-        self.fault = fault
-        metrics.STORE_UP.set(not fault)
+        if fault and fault != self._faults[what]:
+            _log.warning(f"the {what} cannot be read", reason=fault)
+        self._faults[what] = fault
+        return not fault
 
-    async def _read(self) -> None:
-        used, limit = await memory(self._client)
-        metrics.STORE_MEMORY_USED.set(used)
-        metrics.STORE_MEMORY_MAX.set(limit)
-        await self._count_places()
-        metrics.QUEUE_OLDEST_SECONDS.set(await self._oldest())
-        metrics.QUEUE_PARKED.set(sum([await self._parked(keys) for keys in self._keys]))
-        lengths = [await self._client.read("XLEN", keys.events) for keys in self._keys]
-        metrics.EVENTS_LENGTH.set(sum(lengths))
+    async def _read_store(self) -> str:
+        problems = await misfits(self._client, self._partitions)
+        if not problems:
+            _show(await self._gauges.read())
+        return "; ".join(problems)
+
+    async def _read_broker(self) -> str:
         metrics.BROKER_TASKS.set(await self._doorbell.depth())
+        return ""
 
-    async def _count_places(self) -> None:
-        for place in ("later", "ready", "leased", "held"):
-            names = [getattr(keys, place) for keys in self._keys]
-            counts = [await self._client.read("ZCARD", name) for name in names]
-            metrics.QUEUE_DELIVERIES[place].set(sum(counts))
 
-    async def _oldest(self) -> float:
-        """Seconds since the oldest delivery was accepted, by the store's clock; 0 without any."""
-        seconds, micros = await self._client.read("TIME")
-        now = int(seconds) + int(micros) / 1_000_000
-        firsts = [
-            await self._client.read("ZRANGE", keys.age, 0, 0, "WITHSCORES") for keys in self._keys
-        ]
-        accepted = [float(first[1]) / 1000 for first in firsts if first]
-        return max(0.0, now - min(accepted)) if accepted else 0.0
-
-    async def _parked(self, keys: PartitionKeys) -> int:
-        count, cursor = 0, b"0"
-        while True:
-            cursor, flat = await self._client.read("HSCAN", keys.reasons, cursor, "COUNT", _BATCH)
-            if flat:
-                wakes = await self._client.read("ZMSCORE", keys.wake, *flat[::2])
-                pairs = zip(flat[1::2], wakes, strict=True)
-                count += sum(parked_now(value, int(float(wake or 0))) > 0 for value, wake in pairs)
-            if cursor == b"0":
-                return count
+def _show(now: Gauges) -> None:
+    for state, count in zip(_STATES, (now.later, now.ready, now.leased, now.held), strict=True):
+        metrics.QUEUE_DELIVERIES[state].set(count)
+    metrics.QUEUE_OLDEST_SECONDS.set(now.oldest)
+    metrics.QUEUE_PARKED.set(now.parked)
+    metrics.EVENTS_LENGTH.set(now.events)
+    metrics.STORE_MEMORY_USED.set(now.memory_used)
+    metrics.STORE_MEMORY_MAX.set(now.memory_max)

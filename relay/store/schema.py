@@ -53,14 +53,22 @@ async def _promises(client: StoreClient, durability: str) -> list[str]:
 async def _history(client: StoreClient, partitions: int) -> list[str]:
     await client.read("HSETNX", SCHEMA, "partitions", partitions)
     await client.read("HSETNX", SCHEMA, "version", VERSION)
+    return await misfits(client, partitions)
+
+
+async def misfits(client: StoreClient, partitions: int) -> list[str]:
+    """What of the store's history does not fit, nothing being noted: for those who only read.
+
+    Raises StoreUnavailable.
+    """
     found, version = await client.read("HMGET", SCHEMA, "partitions", "version")
     problems = []
-    if int(found) != partitions:
+    if int(found or partitions) != partitions:
         problems.append(
             f"store.partitions: the store was first used with {int(found)}, not {partitions}: "
             "set it so, or use another store"
         )
-    if int(version) > VERSION:
+    if int(version or VERSION) > VERSION:
         problems.append(
             f"store.url: its records have version {int(version)}, and this Relay reads up to "
             f"{VERSION}: upgrade this process"

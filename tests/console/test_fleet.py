@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -10,8 +11,9 @@ from relay import metrics
 from relay.console.fleet import Fleet
 from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
-from relay.store.doorbell import Doorbell
-from tests.support.queue import MINUTE, New, QueueStore
+from relay.store.doorbell import Doorbell, DoorbellOptions
+from relay.store.keys import partition_keys
+from tests.support.queue import DEADLINE_MS, MINUTE, New, QueueStore
 from tests.support.valkey import STORE_OPTIONS, ValkeyServer
 
 
@@ -37,7 +39,11 @@ async def test_the_gauges_show_what_is_in_the_store(
     await queue.park("a.example", why="421 closed")
     await queue.set_score(queue.keys.age, f"{waiting}.0", now - 90_000)
     broker_server.command("LPUSH", "relay", "one", "two")
-    await Fleet(client, 1, doorbell).look()
+    fleet = Fleet(client, 1, doorbell)
+    assert len(fleet.faults) == 2
+    await fleet.look_at_store()
+    await fleet.look_at_broker()
+    assert fleet.faults == []
     places = {
         place: value("relay_queue_deliveries", state=place)
         for place in ("later", "ready", "leased", "held")
@@ -47,23 +53,84 @@ async def test_the_gauges_show_what_is_in_the_store(
     assert value("relay_queue_parked") == 1
     assert value("relay_events_length") == 3
     assert value("relay_broker_tasks") == 2
-    assert value("relay_store_up") == 1
+    assert value("relay_store_up") == value("relay_broker_up") == 1
     assert (value("relay_store_memory_used_bytes") or 0) > 100_000
 
 
-async def test_a_store_that_is_away_is_down_and_its_gauges_stay(doorbell: Doorbell) -> None:
+async def test_a_store_that_is_away_is_down_and_its_gauges_stay_until_it_is_back(
+    doorbell: Doorbell,
+) -> None:
     server = ValkeyServer(**STORE_OPTIONS).start()
     client = StoreClient(Address.parse(server.url), ClientOptions(patience=0.2))
+    fleet = Fleet(client, 1, doorbell)
     try:
-        await client.start()
         await QueueStore(client).admitted()
-        fleet = Fleet(client, 1, doorbell)
-        await fleet.look()
+        await fleet.look_at_store()
+        await fleet.look_at_broker()
         server.kill()
-        await fleet.look()
-        assert fleet.fault
+        await fleet.look_at_store()
+        await fleet.look_at_broker()
+        [fault] = fleet.faults
+        assert fault.startswith("the store cannot be read: ")
         assert value("relay_store_up") == 0
+        assert value("relay_broker_up") == 1
         assert value("relay_queue_deliveries", state="ready") == 1
+        server.start()
+        await eventually(fleet.look_at_store, lambda: not fleet.faults)
+        assert value("relay_store_up") == 1
     finally:
         await client.close()
         server.remove()
+
+
+async def test_a_broker_that_is_away_leaves_the_stores_gauges_fresh(client: StoreClient) -> None:
+    nowhere = Doorbell(Address.parse("redis://127.0.0.1:1"), DoorbellOptions(timeout=0.2))
+    fleet = Fleet(client, 1, nowhere)
+    try:
+        await fleet.look_at_broker()
+        await fleet.look_at_store()
+        [fault] = fleet.faults
+        assert fault.startswith("the broker cannot be read: ")
+        assert (value("relay_store_up"), value("relay_broker_up")) == (1, 0)
+    finally:
+        await nowhere.close()
+
+
+async def test_a_store_with_other_partitions_is_told_and_not_counted(
+    client: StoreClient, queue: QueueStore, doorbell: Doorbell
+) -> None:
+    await queue.admitted()
+    await client.command("HSET", "relay:schema", "partitions", 4)
+    fleet = Fleet(client, 1, doorbell)
+    await fleet.look_at_store()
+    await fleet.look_at_broker()
+    [fault] = fleet.faults
+    assert "store.partitions" in fault
+    assert value("relay_store_up") == 0
+
+
+async def test_a_queue_that_was_rung_is_not_parked(
+    client: StoreClient, queue: QueueStore, doorbell: Doorbell
+) -> None:
+    await queue.admitted()
+    await queue.ring()
+    await Fleet(client, 1, doorbell, deadline_ms=DEADLINE_MS).look_at_store()
+    assert value("relay_queue_deliveries", state="ready") == 1
+    assert value("relay_queue_parked") == 0
+
+
+async def test_the_partitions_are_added_up(client: StoreClient, doorbell: Doorbell) -> None:
+    now = int((await client.read("TIME"))[0]) * 1000
+    for number in range(3):
+        keys = partition_keys(number, 3)
+        await client.command("ZADD", keys.held, now, f"one-{number}", now, f"two-{number}")
+        await client.command("ZADD", keys.age, now - 60_000 * number, f"one-{number}")
+    await Fleet(client, 3, doorbell).look_at_store()
+    assert value("relay_queue_deliveries", state="held") == 6
+    assert value("relay_queue_oldest_seconds") == pytest.approx(120, abs=30)
+
+
+async def eventually(look: Callable[[], Awaitable[None]], done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not done():
+            await look()

@@ -11,14 +11,11 @@ from relay.cli import exits
 from relay.cli.roles.process import run
 from relay.config import Settings, load_settings
 from relay.config.values import split_endpoint
-from relay.console.fleet import Fleet
+from relay.console.fleet import PATIENCE, Fleet
 from relay.ingress.health import HealthServer
 from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.doorbell import Doorbell
-
-#: Seconds until a reading of the store counts as failed.
-_PATIENCE = 5.0
 
 
 def exporter(arguments: Namespace) -> int:
@@ -30,21 +27,29 @@ def exporter(arguments: Namespace) -> int:
 
 async def _serve(settings: Settings, stop: asyncio.Event) -> int:
     async with contextlib.AsyncExitStack() as stack:
-        client = StoreClient(Address.parse(settings.store.url), ClientOptions(patience=_PATIENCE))
-        await client.start()
+        # Not started: the exporter is there, and says so, also while the store is not.
+        client = StoreClient(
+            Address.parse(settings.store.url), ClientOptions(patience=PATIENCE, timeout=PATIENCE)
+        )
         stack.push_async_callback(client.close)
         doorbell = Doorbell(Address.parse(settings.broker.url))
         stack.push_async_callback(doorbell.close)
-        fleet = Fleet(client, settings.store.partitions, doorbell)
-        server = HealthServer(
-            "exporter",
-            ready=lambda: [fleet.fault] if fleet.fault else [],
-            registry=metrics.FLEET,
+        fleet = Fleet(
+            client,
+            settings.store.partitions,
+            doorbell,
+            deadline_ms=round(settings.lease.deadline * 1000),
         )
+        server = HealthServer("exporter", ready=lambda: fleet.faults, registry=metrics.FLEET)
         host, port = split_endpoint(settings.exporter.listen)
         await server.start(host, port, setting="exporter.listen")
         stack.push_async_callback(server.close)
         watch = asyncio.create_task(fleet.watch())
-        stack.callback(watch.cancel)
+        stack.push_async_callback(_ended, watch)
         await stop.wait()
     return exits.OK
+
+
+async def _ended(watch: asyncio.Task[None]) -> None:
+    watch.cancel()
+    await asyncio.gather(watch, return_exceptions=True)
