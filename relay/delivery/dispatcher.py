@@ -89,6 +89,7 @@ class Dispatcher:
         self._rung: dict[Queue, float] = {}
         self.hand = Hand(self.table, self._begin, self._room)
         self._tended_at = now()
+        self._letting_in = False
         metrics.ATTEMPTS_OPEN.set_function(self.book.__len__)
 
     # Queues.
@@ -296,10 +297,14 @@ class Dispatcher:
                 metrics.RELEASED.inc(len(words) - lost)
 
     def _room(self) -> None:
-        """Let the path that waits longest for room in the table go on."""
-        path = self.table.next_waiting()
-        if path is not None:
-            self.loop.call_soon(path.advance)
+        """Let those that wait for room in the table go on, as far as there is some."""
+        if not self._letting_in and self.table.waiting:
+            self._letting_in = True
+            self.loop.call_soon(self._let_in)
+
+    def _let_in(self) -> None:
+        self._letting_in = False
+        self.table.let_in()
 
     # The process.
 

@@ -50,7 +50,9 @@ class EgressPath:
         self.staff = Staff(self)
         self.last_success = -1e9
         self._ahead = _FIRST_AHEAD
-        self._leasing = 0
+        #: Queues that are being leased from; True where one was rung again meanwhile, so that an
+        #: answer that it is empty may be older than the ring.
+        self._asked: dict[Queue, bool] = {}
 
     @property
     def idle(self) -> bool:
@@ -66,6 +68,8 @@ class EgressPath:
         """A queue was rung: it may have ready deliveries."""
         self.route = route
         self.queues[queue] = None
+        if queue in self._asked:
+            self._asked[queue] = True
         self.advance()
 
     def advance(self) -> None:
@@ -80,7 +84,7 @@ class EgressPath:
 
     def _lease(self) -> None:
         at_hand = len(self.supply) + self.coming
-        if self._leasing or at_hand > self._ahead // 2:
+        if self._asked or at_hand > self._ahead // 2:
             return
         if not self.staff.has_place or self.allowance <= 0:
             self.staff.ask(deliveries=self._ahead)
@@ -90,23 +94,24 @@ class EgressPath:
             self._ahead - at_hand, self.allowance, self.dispatcher.table.room(proven=proven)
         )
         if count <= 0:
-            self.dispatcher.table.wait(self)
+            self.dispatcher.table.wait(self, proven=proven)
             return
         partition = next(iter(self.queues))[0]
         names = [queue for queue in self.queues if queue[0] == partition][:count]
         share = max(1, count // len(names))
         for queue in names:
-            self._leasing += 1
+            self._asked[queue] = False
             self.dispatcher.want(self, queue, share)
 
     def granted(self, queue: Queue, grant: Grant | None, jobs: Sequence[Job]) -> None:
         """The answer to a wish for leases; `jobs` are those to be attempted."""
-        self._leasing -= 1
-        if grant is None or not grant.more:
+        rung_again = self._asked.pop(queue)
+        if grant is None or not (grant.more or rung_again):
             self.queues.pop(queue, None)
         else:
+            self.queues[queue] = None
             self.queues.move_to_end(queue)
-            if not self.supply and self.staff.any_idle:
+            if grant.more and not self.supply and self.staff.any_idle:
                 # Faster than what was leased ahead: lease more at once.
                 self._ahead = min(self._ahead * 2, _MOST_AHEAD)
                 self.dispatcher.ring_others(queue)
@@ -114,7 +119,7 @@ class EgressPath:
         self.coming += len(jobs)
         for job in jobs:
             self.dispatcher.hand.start(job)
-        if not self._leasing:
+        if not self._asked:
             self.advance()
 
     def loaded(self, job: Job) -> None:

@@ -31,7 +31,10 @@ class AttemptTable:
         self._octets = 0
         #: Jobs of paths that were unproven when they were taken.
         self._unproven = 0
-        self._waiting: OrderedDict[EgressPath, None] = OrderedDict()
+        self._waiting: dict[bool, OrderedDict[EgressPath, None]] = {
+            True: OrderedDict(),
+            False: OrderedDict(),
+        }
 
     @property
     def jobs(self) -> int:
@@ -67,14 +70,26 @@ class AttemptTable:
         """Count content that is at hand, or (negative) gone."""
         self._octets += octets
 
-    def wait(self, path: EgressPath) -> None:
+    def wait(self, path: EgressPath, *, proven: bool) -> None:
         """Have `path.advance()` called when there is room."""
-        self._waiting[path] = None
+        self.forget(path)
+        self._waiting[proven][path] = None
 
     def forget(self, path: EgressPath) -> None:
         """The path wants nothing any more."""
-        self._waiting.pop(path, None)
+        for waiting in self._waiting.values():
+            waiting.pop(path, None)
 
-    def next_waiting(self) -> EgressPath | None:
-        """The path that waited longest, taken from the list."""
-        return self._waiting.popitem(last=False)[0] if self._waiting else None
+    @property
+    def waiting(self) -> bool:
+        """Whether any path waits for room."""
+        return any(self._waiting.values())
+
+    def let_in(self) -> None:
+        """Let those that wait go on in their order, as far as there is room for their kind."""
+        for proven, waiting in self._waiting.items():
+            while waiting and self.room(proven=proven):
+                path, _ = waiting.popitem(last=False)
+                path.advance()
+                if path in waiting:
+                    break
