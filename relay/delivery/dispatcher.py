@@ -82,7 +82,7 @@ class Dispatcher:
         self.conclusions = Conclusions(
             leasing, self.book, options.schedule, lambda job: self.hand.end(job)
         )
-        self.nowhere = Nowhere(self, self._leaser, paths)
+        self.nowhere = Nowhere(self, self._leaser, paths, shaping)
         self._paths: dict[Path, EgressPath] = {}
         self._routing: dict[str, list[Queue]] = {}
         self._tasks: set[asyncio.Task[None]] = set()

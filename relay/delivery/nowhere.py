@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from relay.delivery.path import Queue
 from relay.delivery.supply import Leaser, Want
 from relay.delivery.unroutable import RouteFailure
 from relay.mail.reply import Reply
-from relay.policy.shaping import Limits
+from relay.policy.shaping import Shaping
 from relay.store.codec import Flag
 from relay.store.leasing import MOST_DELIVERIES, Grant
 from relay.store.paths import Parting, Path, Paths
@@ -16,8 +18,6 @@ from relay.store.paths import Parting, Path, Paths
 if TYPE_CHECKING:
     from relay.delivery.dispatcher import Dispatcher
 
-#: One failed look-up is enough to let a domain rest; it rests longer each time.
-_LIMITS = Limits(connections=1, initial=1)
 #: The shortest rest, in ms, where the store could not say.
 _SHORTEST_REST = 5000
 
@@ -25,10 +25,13 @@ _SHORTEST_REST = 5000
 class Nowhere:
     """Takes on queues that no path can have."""
 
-    def __init__(self, dispatcher: Dispatcher, leaser: Leaser, paths: Paths) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, leaser: Leaser, paths: Paths, shaping: Shaping
+    ) -> None:
         self._desk = dispatcher
         self._leaser = leaser
         self._paths = paths
+        self._shaping = shaping
 
     def take(self, queue: Queue, failure: RouteFailure) -> None:
         """A queue was rung whose domain has no route."""
@@ -51,7 +54,11 @@ class Nowhere:
 
     async def _rest(self, queue: Queue, reply: Reply) -> None:
         """No message is attempted (invariant 7): the domain rests, as a dead site does."""
-        path = Path("", f"?{queue[1]}")
-        parting = Parting(path, _LIMITS, failures=1, reply=str(reply)[:200])
+        domain = queue[1]
+        path = Path("", f"?{domain}")
+        # One failed look-up is enough to let a domain rest; it rests longer each time.
+        usual = self._shaping.limits(path.source, path.site, domain)
+        limits = structs.replace(usual, connections=1, initial=1)
+        parting = Parting(path, limits, failures=1, reply=str(reply)[:200])
         [left] = await self._paths.leave([parting])
         self._desk.park([], [queue], max(left.again_ms, _SHORTEST_REST), str(reply))
