@@ -53,6 +53,7 @@ bench: $(DEV) peers ## Measure: SMTP in to SMTP out, beside Postfix (ARGS=what t
 docs: $(DEV) ## Make the generated documents again
 	@$(BIN)/relay config docs > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 	@$(BIN)/relay config docs --toml > deploy/relay.toml.new && mv deploy/relay.toml.new deploy/relay.toml
+	@$(BIN)/python -m relay.metrics.document > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 
 .PHONY: clean
 clean: ## Remove the environment and everything generated (not the data directory)

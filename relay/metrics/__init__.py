@@ -195,7 +195,8 @@ DELIVERED_SECONDS = _histogram(
 )
 ATTEMPT_SECONDS = _histogram(
     "relay_attempt_seconds",
-    "From the beginning of an attempt to its outcome, connecting included.",
+    "From an attempt's first command on a session to its outcome. Opening the session is not in "
+    "it, as many attempts share one; where no host was asked it is 0.",
     _ATTEMPT,
 )
 

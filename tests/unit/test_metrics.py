@@ -1,5 +1,6 @@
 import re
 import timeit
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
@@ -8,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from relay import metrics
 from relay.metrics import Bounded
+from relay.metrics.document import page
 
 OURS = [
     family
@@ -19,12 +21,43 @@ OURS = [
 def test_every_name_follows_the_conventions() -> None:
     assert len(OURS) > 40
     for family in OURS:
-        assert re.fullmatch(r"relay_[a-z0-9_]+", family.name)
-        assert not re.search(r"_(ms|milliseconds|minutes|kb|count)$", family.name)
+        assert re.fullmatch(r"relay(_[a-z0-9]+)+", family.name)
         if family.type == "counter":
             assert all(sample.name.endswith("_total") for sample in family.samples)
+        else:
+            assert not family.name.endswith("_total")
         if family.type == "histogram":
             assert family.name.endswith(("_seconds", "_bytes"))
+        assert not re.search(r"_(count|sum|bucket|created)$", family.name), "a histogram's own"
+
+
+def test_every_unit_is_a_base_unit_and_stands_last() -> None:
+    others = {"ms", "milliseconds", "us", "minutes", "hours", "days", "kb", "kib", "mb", "octets"}
+    for family in OURS:
+        words = family.name.split("_")
+        assert others.isdisjoint(words), family.name
+        assert {"seconds", "bytes", "ratio"}.isdisjoint(words[:-1]), family.name
+
+
+def test_no_label_repeats_the_name_of_its_instrument_or_is_prometheus_own() -> None:
+    for family in OURS:
+        for label in {label for sample in family.samples for label in sample.labels}:
+            assert re.fullmatch(r"[a-z]+", label)
+            assert label not in family.name.split("_")
+            assert label not in {"job", "instance", "quantile"}
+            assert label != "le" or family.type == "histogram"
+
+
+def test_the_reference_is_made_from_the_instruments() -> None:
+    reference = Path(__file__).parents[2] / "docs" / "metrics.md"
+    assert reference.read_text(encoding="utf-8") == page(), "run: make docs"
+
+
+def test_the_reference_has_every_instrument_once() -> None:
+    named = re.findall(r"^\| `(\w+)` \|", page(), re.MULTILINE)
+    # The parser, unlike Prometheus, takes the suffix of a counter off.
+    suffix = {"counter": "_total"}
+    assert sorted(named) == sorted(family.name + suffix.get(family.type, "") for family in OURS)
 
 
 def test_every_help_text_is_a_sentence() -> None:
