@@ -23,6 +23,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from relay.store.codec import decode_stored
 from tests.support.dns import DnsServer, Zone
 from tests.support.relay import command, environment
 from tests.support.relay import relay as run_relay
@@ -261,6 +262,17 @@ class System:
             found.update(key.decode() for key in some)
             if cursor == b"0":
                 return sorted(found)
+
+    def parked(self, queue: str) -> str:
+        """Why a queue is parked, "" where it is not."""
+        reason: bytes = self.store.command("HGET", _PREFIX + "reasons", queue) or b""
+        return reason.decode()
+
+    def attempts(self, queue: str) -> list[int]:
+        """How many attempts each delivery of a queue has had."""
+        values = self.store.command("HVALS", _PREFIX + "deliveries")
+        stored = [decode_stored(value) for value in values]
+        return [one.attempts for one in stored if one.queue == queue]
 
     def possible_doubles(self, message: str) -> int:
         """How many possible doubles a message's record counts."""
