@@ -60,6 +60,11 @@ class EgressPath:
         return not (self.queues or self.supply or self.coming or self.staff.busy)
 
     @property
+    def wanting(self) -> bool:
+        """There may be more to lease."""
+        return bool(self.queues or self._asked)
+
+    @property
     def proven(self) -> bool:
         """A success was seen lately, so the path may use the whole attempt table."""
         return self.dispatcher.table.is_proven(self.last_success, self.dispatcher.loop.time())

@@ -22,6 +22,10 @@ _BAD_HOST = 60.0
 _SHORTEST_REST = 1000
 #: How long a path with sessions waits before it asks for more than it was granted, in seconds.
 _WINDOW_REST = 0.05
+#: How long queues rest, in ms, while other processes have all connections of a site that is well:
+#: at first, doubled at each refusal, and at most. Whoever has them may keep them idle for seconds.
+_FIRST_WAIT = 200
+_LONGEST_WAIT = 5000
 _NO_HOST = Failure(Reply(451, "4.4.1", "no host to try"), Scope.SITE, "connect")
 
 
@@ -44,6 +48,7 @@ class Staff:
         #: The connection that tries whether the site is back, and may carry one delivery.
         self._probe = ""
         self._waiters = 0
+        self._wait = _FIRST_WAIT
 
     @property
     def busy(self) -> bool:
@@ -76,7 +81,12 @@ class Staff:
 
     def fill(self) -> None:
         """Open the first session at once, and more when those there are do not keep up."""
-        if not (self._path.supply or self._path.coming) or self._desk.stopping:
+        if self._desk.stopping:
+            return
+        if not (self._path.supply or self._path.coming):
+            if not self._path.wanting:
+                # Others may be waiting for what is not needed here.
+                self._give_spare_back()
             return
         wanted = self._overdue() if self.has_sessions else 1
         for _ in range(min(wanted - len(self._opening), len(self._spare))):
@@ -174,10 +184,18 @@ class Staff:
             if len(grant.fresh) < len(ask.fresh):
                 # The window is used up; successes may widen it soon.
                 self._not_before = self._desk.loop.time() + _WINDOW_REST
+            self._wait = _FIRST_WAIT
             self._path.advance()
         else:
-            self._not_before = self._desk.loop.time() + grant.again_ms / 1000
-            self._rest(grant.again_ms, grant.reply or "no connection is free at the site")
+            self._refused(grant)
+
+    def _refused(self, grant: Grant) -> None:
+        """Nothing was granted."""
+        wait = grant.again_ms
+        if grant.state == "open":
+            wait, self._wait = min(wait, self._wait), min(self._wait * 2, _LONGEST_WAIT)
+        self._not_before = self._desk.loop.time() + wait / 1000
+        self._rest(wait, grant.reply or "no connection is free at the site")
 
     def _note(self, grant: Grant, ask: Ask) -> None:
         self._waiters = grant.waiters
@@ -197,7 +215,7 @@ class Staff:
         """Nothing more may begin: where no session is left, the queues are parked."""
         if not self.has_sessions:
             self._give_spare_back()
-            self._path.refused(max(wait_ms, _SHORTEST_REST), reason)
+            self._path.refused(wait_ms, reason)
 
     # What becomes of sessions.
 
@@ -238,7 +256,7 @@ class Staff:
         again_ms = left.again_ms if left is not None else 0
         self._not_before = self._desk.loop.time() + max(again_ms, _SHORTEST_REST) / 1000
         self._probe = ""
-        self._rest(again_ms, str(failure.reply))
+        self._rest(max(again_ms, _SHORTEST_REST), str(failure.reply))
 
     def _give_spare_back(self) -> None:
         if self._spare:
