@@ -1,0 +1,279 @@
+"""Every instrument moves: all that can become of mail happens once, and each role is scraped."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import smtplib
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.error import HTTPError
+
+import pytest
+
+from relay import metrics
+from relay.metrics.document import Entry, entries
+from tests.support.dns import Zone
+from tests.support.metered import Metered, Watcher, get
+from tests.support.site import Manner, Site
+from tests.support.source import eventually, post, submit
+from tests.support.system import Process, freeze, thaw
+from tests.support.worker import Client
+
+VARIABLES = {
+    "RELAY_LEASE__SECONDS": "2s",
+    "RELAY_LEASE__DEADLINE": "1s",
+    "RELAY_RETRY__FIRST": "1s",
+    # A worker that is frozen here is to go on afterwards.
+    "RELAY_WORKER__WATCHDOG": "0",
+    "RELAY_SMTP__LIMITS__CONNECTIONS_PER_ADDRESS": "20",
+}
+#: Instruments, labels of theirs, or single values of those that stay at 0 here, and why.
+EXCEPTIONS: dict[tuple[str, ...], str] = {
+    ("relay_build_info",): "it says 1 of what it names",
+    ("relay_settles_fenced_total",): "takes a race: tests/delivery/test_counts.py",
+    ("relay_dsns_refused_total",): "takes a bug or a clash of ids: tests/feedback",
+    ("relay_messages_refused_total", "reason"): "each reply: tests/cli/test_counts.py",
+    ("relay_messages_refused_total", "way", "dsn"): "takes a store that is full just then",
+    ("relay_messages_repeated_total", "way", "smtp"): "SMTP has no idempotency key",
+    ("relay_messages_repeated_total", "way", "dsn"): "takes a projector that dies half-way",
+    ("relay_deliveries_held_total", "reason", "poison"): "takes three workers to die of it",
+    ("relay_connections_failed_total", "phase"): "how a session can fail: tests/smtp",
+    ("relay_tls_sessions_total", "version"): "the hosts here offer none: tests/smtp",
+    ("relay_path_refused_total", "reason", "rate"): "no setting limits rates yet",
+    ("relay_path_refused_total", "reason", "store"): "takes a store that is away just then",
+    ("relay_dns_queries_total", "result", "timeout"): "takes its time: tests/lookup",
+    ("relay_store_failures_total", "reason"): "the store is but restarted here",
+    ("relay_outcomes_total", "reply", "5yz"): "counted with bounced",
+}
+_ENTRIES = list(entries(metrics.FLEET.collect()))
+_NAMES = [entry for entry in _ENTRIES if (entry.name,) not in EXCEPTIONS]
+_VALUES = [
+    (entry, label, value)
+    for entry in _NAMES
+    for label, values in entry.labels.items()
+    for value in values
+    if not {(entry.name, label), (entry.name, label, value)} & EXCEPTIONS.keys()
+]
+
+
+def shown_as(entry: Entry) -> str:
+    """The series that tells whether an instrument ever moved."""
+    return f"{entry.name}_count" if entry.kind == "histogram" else entry.name
+
+
+@pytest.fixture(scope="module")
+def watched() -> Iterator[Watcher]:
+    """What all roles have shown, once everything has happened."""
+    with ExitStack() as stack:
+        site = stack.enter_context(Site())
+        system = stack.enter_context(Metered(site, VARIABLES, workers=2))
+        exporter = system.start_exporter()
+        watcher = stack.enter_context(Watcher(system))
+        system.store.command("CONFIG", "SET", "maxmemory", "1gb")
+        submit_all_kinds(site, system)
+        submit_by_celery(site, system)
+        cancel(site, system)
+        lose_content(site, system)
+        crowd(system)
+        lose_workers(site, system)
+        freeze_workers(site, system, exporter)
+        lose_servers(system)
+        watcher.look()
+        yield watcher
+
+
+def submit_all_kinds(site: Site, system: Metered) -> None:
+    """Delivered, deferred, bounced, told by a DSN; a dead site, a slow one, one without DNS."""
+    shared = Zone(mx=["10 mx.shared.test."])
+    system.dns.zones |= {
+        "one.test": shared,
+        "two.test": shared,
+        "down.test": Zone(mx=["10 mx.down.test."]),
+        "mx.down.test": Zone(a=["127.9.9.9"]),
+        "mute.test": Zone(rcode="SERVFAIL"),
+    }
+    site.manners |= {
+        "grey@one.test": Manner(dot="451 4.7.1 later", times=1),
+        "gone@one.test": Manner(rcpt="550 5.1.1 who?"),
+        "busy.test": Manner(delay=0.05),
+        "slow.test": Manner(delay=3.0),
+    }
+    submit(system.port, post("first", "a@one.test"))
+    system.until(lambda: site.ids()["first"])
+    # The hosts are known by now, but not that they are those of this domain too.
+    submit(system.port, *(post(f"m{n}", f"r{n}@two.test") for n in range(30)))
+    submit(
+        system.port,
+        post("kinds", "grey@one.test", "gone@one.test", "a@slow.test", "a@nowhere.example"),
+        post("dead", "a@down.test", "b@down.test", "a@mute.test"),
+        *(post(f"b{n}", f"r{n}@busy.test") for n in range(40)),
+    )
+    system.until(lambda: len(site.for_recipient("grey@one.test")) == 1)
+    system.until(lambda: site.for_recipient("sender@origin.test"), "a DSN")
+    system.until(lambda: len([one for one in site.taken if one.id.startswith(("m", "b"))]) >= 70)
+
+
+def submit_by_celery(site: Site, system: Metered) -> None:
+    """The same twice, another one under the same key, and one whose time is short."""
+    site.manners["short.test"] = Manner(dot="451 4.7.1 later")
+    fields = {"sender": "a@origin.test", "recipients": ["a@api.test"], "content": "To: a\n\nhi\n"}
+    keyed = fields | {"idempotency_key": "k"}
+    soon = round(time.time() * 1000) + 1500
+    short = fields | {"recipients": ["a@short.test"], "expires_at_ms": soon}
+    client = Client(system.broker.tcp_url)
+    try:
+        for one in (keyed, keyed, keyed | {"content": "To: a\n\nho\n"}, short):
+            client.send("relay.submit", kwargs=one)
+        system.until(lambda: site.for_recipient("a@api.test"))
+        workers = system.workers
+        for name in ("relay_messages_repeated_total", "relay_messages_refused_total"):
+            eventually(lambda name=name: any(system.value(w, name, way="api") for w in workers))
+        eventually(
+            lambda: any(system.value(w, "relay_outcomes_total", outcome="expired") for w in workers)
+        )
+    finally:
+        client.connection.release()
+        client.app.close()
+
+
+def cancel(site: Site, system: Metered) -> None:
+    """Stop what is deferred."""
+    site.manners["never.test"] = Manner(dot="451 4.7.1 later")
+    [id_] = submit(system.port, post("never", "a@never.test")).values()
+    system.until(lambda: len(site.refused) > 1)
+    system.relay("cancel", id_)
+    workers = system.workers
+    eventually(
+        lambda: any(system.value(w, "relay_outcomes_total", outcome="cancelled") for w in workers)
+    )
+
+
+def lose_content(site: Site, system: Metered) -> None:
+    """What cannot be sent any more is held."""
+    site.manners["lost.test"] = Manner(dot="451 4.7.1 later")
+    before = len(site.refused)
+    [id_] = submit(system.port, post("lost", "a@lost.test")).values()
+    system.until(lambda: len(site.refused) > before)
+    system.store.command("DEL", f"relay:{{p00}}:c:{id_}")
+    system.until(lambda: system.left().get("held"), lambda: system.left())
+
+
+def crowd(system: Metered) -> None:
+    """More clients than are let in; one that does not speak SMTP well."""
+    with ExitStack() as stack:
+        clients = []
+        for _ in range(20):
+            with contextlib.suppress(smtplib.SMTPConnectError):
+                clients.append(stack.enter_context(smtplib.SMTP("127.0.0.1", system.port)))
+        clients[0].docmd("FOO")
+        with pytest.raises(smtplib.SMTPConnectError):
+            smtplib.SMTP("127.0.0.1", system.port)
+        system.until_shows(system.smtp, "relay_reception_connections_refused_total")
+        system.until_shows(system.smtp, "relay_reception_connections_open")
+
+
+def who_is_at_it(system: Metered) -> Process:
+    """The worker that has something leased."""
+    busy: list[Process] = []
+
+    def look() -> bool:
+        busy[:] = [w for w in system.workers if system.value(w, "relay_attempts_open")]
+        return bool(busy)
+
+    eventually(look, "a worker with an attempt")
+    return busy[0]
+
+
+def lose_workers(site: Site, system: Metered) -> None:
+    """One is killed while it waits for a reply; another one takes its delivery."""
+    site.manners["killed.test"] = Manner(delay=20, times=1)
+    submit(system.port, post("killed", "a@killed.test"))
+    system.until(lambda: site.ids()["killed"])
+    worker = who_is_at_it(system)
+    system.workers.remove(worker)
+    worker.kill()
+    system.start_worker()
+    system.until(lambda: site.ids()["killed"] == 2)
+    eventually(lambda: any(system.value(w, "relay_leases_reclaimed_total") for w in system.workers))
+
+
+def freeze_workers(site: Site, system: Metered, exporter: Process) -> None:
+    """One stands still for longer than its lease, and hears of it; then both do."""
+    site.manners["frozen.test"] = Manner(delay=20, times=1)
+    submit(system.port, post("frozen", "a@frozen.test"))
+    system.until(lambda: site.ids()["frozen"])
+    worker = who_is_at_it(system)
+    freeze(worker)
+    system.until(lambda: site.ids()["frozen"] == 2)
+    thaw(worker)
+    system.until_shows(worker, "relay_leases_lost_total")
+    for one in system.workers:
+        freeze(one)
+    submit(system.port, post("waits", "a@waits.test"))
+    system.until_shows(exporter, "relay_broker_tasks")
+    system.until_shows(exporter, "relay_queue_deliveries", state="ready")
+    for one in system.workers:
+        thaw(one)
+    system.until(lambda: site.ids()["waits"])
+
+
+def lose_servers(system: Metered) -> None:
+    """A broker that takes nothing more, and a store that is restarted."""
+    system.broker.command("CONFIG", "SET", "maxmemory", "1")
+    submit(system.port, post("unrung", "a@unrung.test"))
+    system.until_shows(system.smtp, "relay_doorbell_dropped_total")
+    system.broker.command("CONFIG", "SET", "maxmemory", "0")
+    system.store.restart()
+    submit(system.port, post("after", "a@after.test"))
+    workers = system.workers
+    eventually(lambda: any(system.value(w, "relay_store_failures_total") for w in workers))
+
+
+@pytest.mark.parametrize("entry", _NAMES, ids=lambda entry: entry.name)
+def test_an_instrument_moves(watched: Watcher, entry: Entry) -> None:
+    assert watched.moved(shown_as(entry), {})
+
+
+@pytest.mark.parametrize(
+    ("entry", "label", "value"),
+    [pytest.param(*one, id=f"{one[0].name}-{one[1]}-{one[2]}") for one in _VALUES],
+)
+def test_a_label_has_each_of_its_values(
+    watched: Watcher, entry: Entry, label: str, value: str
+) -> None:
+    assert watched.moved(shown_as(entry), {label: value})
+
+
+def test_the_exceptions_are_about_instruments_that_there_are() -> None:
+    names = {(entry.name,) for entry in _ENTRIES}
+    labels = {(entry.name, label) for entry in _ENTRIES for label in entry.labels}
+    values = {
+        (entry.name, label, value)
+        for entry in _ENTRIES
+        for label, some in entry.labels.items()
+        for value in some
+    }
+    assert EXCEPTIONS.keys() <= names | labels | values
+
+
+def test_an_exporter_is_there_before_its_store_and_says_so() -> None:
+    with Metered(None, VARIABLES, workers=0) as system:
+        system.store.kill()
+        exporter = system.start_exporter()
+        eventually(lambda: system.scrape(exporter), "the exporter answers")
+        assert system.value(exporter, "relay_store_up") == 0
+        system.until_shows(exporter, "relay_broker_up")
+        with pytest.raises(HTTPError) as refused:
+            get(system.ports[exporter], "/health/ready")
+        with refused.value as answer:
+            [reason] = json.loads(answer.read())["reasons"]
+        assert answer.status == 503
+        assert reason.startswith("the store cannot be read: ")
+        system.store.start()
+        system.until_shows(exporter, "relay_store_up")
+        assert json.loads(get(system.ports[exporter], "/health/ready"))["status"] == "ok"
+        system.store.kill()
+        eventually(lambda: system.value(exporter, "relay_store_up") == 0, "it is down")
+        assert exporter.process.poll() is None
