@@ -35,9 +35,19 @@ def _run(arguments: Namespace) -> int:
 
 
 def _failed(error: RelayError | ConnectionError) -> int:
-    problems = error.problems if isinstance(error, ConfigError) else [str(error)]
-    for problem in problems:
+    for problem in _problems(error):
         sys.stderr.write(f"relay: {problem}\n")
     if isinstance(error, StoreUnavailable | ConnectionError):
         return exits.UNAVAILABLE
     return exits.USAGE if isinstance(error, ConfigError) else exits.FAILED
+
+
+def _problems(error: RelayError | ConnectionError) -> Sequence[str]:
+    if isinstance(error, ConfigError):
+        return error.problems
+    if isinstance(error, StoreUnavailable):
+        return [
+            f"the store gives no good answer: {error}; name another by store.url or "
+            "RELAY_STORE__URL, or the data directory of a running relay up by RELAY_DATA"
+        ]
+    return [str(error)]

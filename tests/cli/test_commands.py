@@ -81,6 +81,14 @@ def test_sending_where_nobody_listens_ends_with_3() -> None:
     assert done.stderr.startswith("relay: no SMTP server at 127.0.0.1:1: ")
 
 
+@pytest.mark.parametrize("command", ["queue", "smtp"])
+def test_a_store_that_is_not_there_ends_with_3_and_the_settings_name(command: str) -> None:
+    done = relay(command, RELAY_STORE__URL="redis://127.0.0.1:1/0")
+    assert done.returncode == 3
+    assert done.stderr.startswith("relay: the store gives no good answer: 127.0.0.1:1/0: ")
+    assert "RELAY_STORE__URL" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
