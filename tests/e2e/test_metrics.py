@@ -211,12 +211,14 @@ def freeze_workers(site: Site, system: Metered, exporter: Process) -> None:
     system.until_shows(worker, "relay_leases_lost_total")
     for one in system.workers:
         freeze(one)
-    submit(system.port, post("waits", "a@waits.test"))
+    # A worker that waits for a task in the broker gets one there, frozen or not.
+    for n in range(4):
+        submit(system.port, post(f"waits{n}", f"a@waits{n}.test"))
     system.until_shows(exporter, "relay_broker_tasks")
     system.until_shows(exporter, "relay_queue_deliveries", state="ready")
     for one in system.workers:
         thaw(one)
-    system.until(lambda: site.ids()["waits"])
+    system.until(lambda: all(site.ids()[f"waits{n}"] for n in range(4)))
 
 
 def lose_servers(system: Metered) -> None:
