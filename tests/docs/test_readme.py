@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +15,7 @@ import pytest
 
 from tests.docs.conftest import Sandbox
 from tests.support.documents import README, Block, blocks, commands
+from tests.support.programs import program
 from tests.support.relay import command, environment, relay
 from tests.support.up import eventually
 from tests.support.valkey import ValkeyServer, free_port
@@ -34,10 +33,9 @@ def subject_of(block: Block) -> str:
 
 @pytest.mark.parametrize("block", SUBMIT, ids=subject_of)
 def test_what_an_example_submits_is_delivered(block: Block, sandbox: Sandbox) -> None:
-    if "swaks" in block.text and shutil.which("swaks") is None:
-        if os.environ.get("CI"):
-            pytest.fail("swaks is missing (apt-get install swaks)")
-        pytest.skip("swaks is missing")
+    for name in ("swaks", "curl"):
+        if f"{name} --" in block.text:
+            program(name)
     if block.language == "python":
         sandbox.run(sys.executable, "-c", sandbox.adapted(block.text))
     else:
@@ -61,6 +59,7 @@ def test_what_to_look_at_shows_something(sandbox: Sandbox) -> None:
     )
     sandbox.until_delivered("Looked-at")
     [block] = [block for block in BLOCKS if block.section == "Look"]
+    program("curl")
     shown = sandbox.shell(block.text.replace("show ID", f"show {json.loads(sent)['id']}"))
     assert re.search(r"Nothing is queued|domain", shown)
     assert re.search(r"bob@example\.net +(delivered|leased)", shown)

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.support.dns import Zone
+from tests.support.programs import program
 from tests.support.site import Site
 from tests.support.source import Post, post, submit, without_trace
 from tests.support.system import System
@@ -22,7 +23,7 @@ def message(id_: str, body: bytes, *recipients: str, parameters: str = "") -> Po
 def test_a_message_that_swaks_submits_arrives(site: Site, system: System) -> None:
     letter = "--from a@origin.test --to b@swaks.test --header X-Test-Id:swaks --body hello"
     done = subprocess.run(
-        ["swaks", "--server", f"127.0.0.1:{system.port}", *letter.split()],
+        [program("swaks"), "--server", f"127.0.0.1:{system.port}", *letter.split()],
         capture_output=True,
         text=True,
         timeout=30,

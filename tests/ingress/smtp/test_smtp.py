@@ -5,6 +5,7 @@ import pytest
 from relay.errors import StoreUnavailable, SubmissionRefused
 from relay.mail.reply import Reply
 from tests.support.dialog import dialog, greeted
+from tests.support.programs import program
 from tests.support.reception import ENVELOPE, MESSAGE, Servers, run, until
 from tests.support.smuggling import VARIANTS, smuggling
 
@@ -13,7 +14,7 @@ from tests.support.smuggling import VARIANTS, smuggling
 async def test_smtp_source_hands_in_every_message(servers: Servers, reuse: list[str]) -> None:
     port = await servers.start()
     await run(
-        "smtp-source", *reuse, "-s", "5", "-m", "200", "-l", "4096", "-r", "2",
+        program("smtp-source", "postfix"), *reuse, "-s", "5", "-m", "200", "-l", "4096", "-r", "2",
         "-f", "a@s.example", "-t", "b@d.example", f"127.0.0.1:{port}",
     )  # fmt: skip
     assert len(servers.submitter.submissions) == 200
@@ -34,7 +35,7 @@ async def test_smtp_source_hands_in_every_message(servers: Servers, reuse: list[
 async def test_swaks_sees_the_id_in_the_answer(servers: Servers, pipelined: list[str]) -> None:
     port = await servers.start()
     output = await run(
-        "swaks", "--server", f"127.0.0.1:{port}", "--helo", "client.example",
+        program("swaks"), "--server", f"127.0.0.1:{port}", "--helo", "client.example",
         "--from", "a@s.example", "--to", "b@d.example,c@e.example",
         "--body", ".a dot\n..two", *pipelined,
     )  # fmt: skip

@@ -7,6 +7,7 @@ import trustme
 from relay.errors import ConfigError
 from relay.ingress.listener import server_tls
 from tests.support.dialog import greeted
+from tests.support.programs import program
 from tests.support.reception import ENVELOPE, MESSAGE, Servers, run, until
 
 
@@ -16,7 +17,8 @@ async def test_swaks_hands_in_a_message_inside_tls(
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     port = await servers.start(tls=True)
     output = await run(
-        "swaks", "--server", f"127.0.0.1:{port}", "--from", "a@s.example", "--to", "b@d.example",
+        program("swaks"), "--server", f"127.0.0.1:{port}",
+        "--from", "a@s.example", "--to", "b@d.example",
         "--tls", "--tls-verify", "--tls-ca-path", str(tmp_path / "ca.pem"),
         "--tls-sni", "relay.example", "--helo", "client.example",
     )  # fmt: skip
