@@ -37,6 +37,8 @@ from relay.store.leasing import Grant, Lease, Leasing
 from relay.store.paths import Path, Paths
 from relay.store.spool import Spool
 
+#: Seconds that sessions have for their QUIT when the process stops.
+_FAREWELL = 1.0
 #: Seconds between rings that call other workers to a queue that keeps this one busy.
 _RING_AGAIN = 0.5
 _log = log.logger("relay.delivery")
@@ -388,9 +390,15 @@ class Dispatcher:
             if job.session is not None and not job.session.in_doubt:
                 job.session.abort()
         await self._until(lambda: not len(self.hand), ends_at)
+        await self._until(self._parted, self.loop.time() + _FAREWELL)
         for path in paths:
             path.staff.end(at_once=True)
+        await self._until(self._parted, self.loop.time() + _FAREWELL)
         await self._finish()
+
+    def _parted(self) -> bool:
+        """No session is left, so all connections are given back."""
+        return not any(path.staff.has_sessions for path in self._paths.values())
 
     async def _finish(self) -> None:
         """Everything is handed back in this process: have the store know."""

@@ -81,12 +81,12 @@ class Staff:
 
     def fill(self) -> None:
         """Open the first session at once, and more when those there are do not keep up."""
-        if self._desk.stopping:
+        needed = self._path.supply or self._path.coming or self._path.wanting
+        if self._desk.stopping or not needed:
+            # Others may be waiting for what is not needed here.
+            self._give_spare_back()
             return
         if not (self._path.supply or self._path.coming):
-            if not self._path.wanting:
-                # Others may be waiting for what is not needed here.
-                self._give_spare_back()
             return
         wanted = self._overdue() if self.has_sessions else 1
         for _ in range(min(wanted - len(self._opening), len(self._spare))):
