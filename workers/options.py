@@ -103,6 +103,7 @@ def dispatch_options(settings: Settings, holder: str) -> DispatchOptions:
         lease_s=settings.lease.seconds,
         table=TableOptions(attempts=settings.delivery.attempts),
         schedule=retry_schedule(settings),
+        idle_sessions=settings.delivery.sessions.idle_count,
     )
 
 

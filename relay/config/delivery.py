@@ -59,7 +59,10 @@ class SessionSettings(Group):
         description="How long an idle session is kept; 0 closes it at once.",
     )
     idle_count: int = Field(
-        default=500, ge=0, le=60_000, description="Idle sessions kept by a process at most."
+        default=2000,
+        ge=0,
+        le=60_000,
+        description="Idle sessions of all sites together that a process keeps: open files.",
     )
     messages: int = Field(
         default=1000, ge=1, description="Messages over one session before a new one is made."

@@ -16,6 +16,7 @@ from relay.delivery.book import LeaseBook, now
 from relay.delivery.conclude import Conclusions
 from relay.delivery.doorstep import Doorstep, Granted, Parted
 from relay.delivery.hand import Hand
+from relay.delivery.idle import IdleSessions
 from relay.delivery.job import Job
 from relay.delivery.nowhere import Nowhere
 from relay.delivery.path import EgressPath, Queue
@@ -51,6 +52,8 @@ class DispatchOptions(Struct, frozen=True, kw_only=True):
     lease_s: float = 30.0
     table: TableOptions = TableOptions()
     schedule: RetrySchedule = RetrySchedule()
+    #: Sessions without work that are kept at most.
+    idle_sessions: int = 2000
 
 
 class Dispatcher:
@@ -89,6 +92,7 @@ class Dispatcher:
         self._routing: dict[str, list[Queue]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._rung: dict[Queue, float] = {}
+        self.idle = IdleSessions(options.idle_sessions)
         self.hand = Hand(self.table, self._begin, self._room)
         self._tended_at = now()
         self._letting_in = False

@@ -161,6 +161,14 @@ class EgressPath:
 
     def next_transaction(self, session: Session) -> Transaction | None:
         """The next job that is at hand, for a session that may have it."""
+        transaction = self._next(session)
+        if transaction is not None:
+            self.dispatcher.idle.remove(session)
+        elif session.idle:
+            self.dispatcher.idle.add(session)
+        return transaction
+
+    def _next(self, session: Session) -> Transaction | None:
         supply = self.supply
         if not supply or not self.staff.may_send(session):
             return None

@@ -243,6 +243,7 @@ class Staff:
         token = self.sessions.pop(session, None)
         if token is not None:
             metrics.CONNECTIONS_OPEN.dec()
+            self._desk.idle.remove(session)
             self._leave([token], failure)
 
     def _leave(self, tokens: list[str], failure: Failure | None = None) -> None:
