@@ -53,13 +53,15 @@ class StoreConsole:
         counts = await self._queues.count()
         chosen = [count for count in counts.queues if domain in ("", count.queue)]
         totals = counts.totals
+        # What is ready in a queue that is held as a whole does not wait for a worker.
+        aside = sum(count.ready for count in counts.queues if count.paused)
         return QueuesView(
             queues=tuple([await self._view(count, counts.now_ms) for count in chosen[:limit]]),
             domains=len(counts.queues),
-            waiting=totals.ready,
+            waiting=max(0, totals.ready - aside),
             leased=totals.leased,
             deferred=totals.later,
-            held=totals.held,
+            held=totals.held + aside,
             partial=counts.partial,
         )
 

@@ -123,6 +123,16 @@ async def test_what_is_held_with_its_queue_or_tenant_is_held(
     assert [recipient.next_attempt_at for recipient in view.recipients] == [None, None]
 
 
+async def test_a_queue_that_is_held_as_a_whole_counts_as_held_in_the_sums_too(
+    queue: QueueStore, console: StoreConsole
+) -> None:
+    await queue.admitted(New())
+    await queue.pause("q:a.example")
+    view = await console.queues()
+    [row] = view.queues
+    assert (row.waiting, row.held) == (view.waiting, view.held) == (0, 1)
+
+
 async def test_cancelling_answers_for_each_domain(queue: QueueStore, console: StoreConsole) -> None:
     message = await queue.admitted(
         New(), New(queue="b.example", recipients=("u@b.example",)), New(queue="c.example")
