@@ -78,6 +78,15 @@ def test_what_is_refused_for_now_is_delivered_later(
     assert site.ids()[id_] == 1
 
 
+def test_a_reply_that_was_lost_makes_a_double_that_is_counted(site: Site, system: System) -> None:
+    site.manners["lost@lost.test"] = Manner(hang_up=True, times=1)
+    accepted = submit(system.port, post("lost", "lost@lost.test"))
+    system.until(lambda: site.ids()["lost"] == 2)
+    system.until_empty()
+    assert site.ids()["lost"] == 2
+    assert system.possible_doubles(accepted["lost"]) == 1
+
+
 def test_only_the_recipients_that_were_deferred_are_tried_again(site: Site, system: System) -> None:
     site.manners["late@mixed.test"] = Manner(rcpt="451 4.7.1 greylisted", times=1)
     submit(system.port, post("mixed", "early@mixed.test", "late@mixed.test"))

@@ -32,6 +32,7 @@ def test_what_a_stopping_worker_has_in_hand_is_finished_or_handed_back(manner: M
         assert "leased" not in left
         assert left["ready"] == left["deliveries"]
         assert site.traffic["127.0.0.1"].open == 0
+        assert system.connections() == 0
         del site.manners["127.0.0.1"]
         system.start_worker()
         system.until_empty()
@@ -50,6 +51,7 @@ def test_what_takes_longer_than_the_grace_is_aborted_and_delivered_by_another() 
         system.workers[0].terminate()
         assert system.workers[0].wait() == 0
         assert "leased" not in system.left()
+        assert system.connections() == 0
         del site.manners["127.0.0.1"]
         system.start_worker()
         system.until_empty()
@@ -67,7 +69,7 @@ def test_a_rolling_restart_under_load_loses_and_doubles_nothing() -> None:
                 old.terminate()
                 assert old.wait() == 0
             source.wait(30)
-        system.until_empty()
+        system.until_empty(10)
         assert site.ids() == dict.fromkeys((one.id for one in posts), 1)
         assert system.reclaimed() == 0
 

@@ -211,12 +211,16 @@ class System:
 
     # What operators see.
 
-    def relay(self, *arguments: str) -> Any:
-        """A command's JSON."""
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command."""
         settings: dict[str, Any] = {
             key: text for key, text in self.environment.items() if key.startswith("RELAY_")
         }
-        done = run_relay(*arguments, "--json", **settings)
+        return run_relay(*arguments, **settings)
+
+    def relay(self, *arguments: str) -> Any:
+        """A command's JSON."""
+        done = self.run(*arguments, "--json")
         assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
         return json.loads(done.stdout)
 
@@ -262,6 +266,11 @@ class System:
             found.update(key.decode() for key in some)
             if cursor == b"0":
                 return sorted(found)
+
+    def connections(self) -> int:
+        """Connections that are in use, as far as the store knows."""
+        keys = self.store.command("KEYS", "relay:{s:*}:conns")
+        return sum(int(self.store.command("ZCARD", key)) for key in keys)
 
     def parked(self, queue: str) -> str:
         """Why a queue is parked, "" where it is not."""
