@@ -199,14 +199,18 @@ class System:
 
     # What the DNS says.
 
-    def at(self, address: str, *domains: str) -> None:
-        """Have these domains' MX at an address of the site; they are one host, and one site."""
+    def place(self, address: str, *domains: str) -> None:
+        """Have these domains' MX at an address; they are one host, and one site."""
         host = f"mx.{domains[0]}"
         self.dns.zones[host] = Zone(a=[address])
         for domain in domains:
             self.dns.zones[domain] = Zone(mx=[f"10 {host}."])
         self.dns.forget()
-        if self.site is not None and address != "127.0.0.1":
+
+    def at(self, address: str, *domains: str) -> None:
+        """The same, at an address at which the hosts of the test are to listen."""
+        self.place(address, *domains)
+        if self.site is not None:
             self.site.listen(address)
 
     # What operators see.
