@@ -301,8 +301,8 @@ STORE_SECONDS = Bounded(
 STORE_FAILED = Bounded(
     _counter(
         "relay_store_failures_total",
-        "Times a call to the store got no good answer, by reason. Most are said again and then "
-        "work; timeout includes those that were given up.",
+        "Times a call to the store got no good answer or there was no connecting to it, by reason. "
+        "Most are said again and then work; timeout includes those that were given up.",
         "reason",
     ),
     STORE_FAILURES,

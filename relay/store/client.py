@@ -281,6 +281,7 @@ class StoreClient:
                 self._wire = await self._connect()
                 break
             except (StoreUnavailable, ReplyError) as error:
+                observed.failed(error)
                 self._last_error = str(error)
                 broke_soon = True
         self._connecting = None

@@ -21,7 +21,7 @@ def answered(name: str, seconds: float, _repeats: int) -> None:
 
 
 def failed(error: Exception) -> None:
-    """A call got no good answer; whether it is said again is not asked here."""
+    """A call got no good answer, or nobody could be connected to; it may well be said again."""
     metrics.STORE_FAILED[_reason(error)].inc()
 
 
