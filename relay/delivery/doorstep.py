@@ -156,11 +156,12 @@ class Doorstep:
         except RelayError:
             answers = [None] * len(questions)
         for one, grant in zip(questions, answers, strict=True):
-            _count_refusal(one.ask, grant)
+            count_refusal(one.ask, grant)
             one.granted(one.ask, grant)
 
 
-def _count_refusal(ask: Ask, grant: Grant | None) -> None:
+def count_refusal(ask: Ask, grant: Grant | None) -> None:
+    """Count the connections that were asked for and not granted; None: the store did not answer."""
     refused = len(ask.fresh) - (len(grant.fresh) if grant is not None else 0)
     if refused:
         metrics.PATH_REFUSED[_reason(ask, grant)].inc(refused)

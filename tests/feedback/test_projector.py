@@ -8,12 +8,14 @@ from relay.errors import StoreUnavailable, SubmissionRefused
 from relay.feedback.outbox import EventEntry, FinalOutcome
 from relay.feedback.projector import Projector, ProjectorOptions
 from relay.feedback.report import DsnOptions, dsn_id, reported, submission
-from relay.mail.delivery import Record, Result
+from relay.mail.delivery import Delivery, Record, Result
 from relay.mail.dsn import Action
 from relay.mail.envelope import Envelope, Recipient
 from relay.mail.ids import is_message_id, partition_of
 from relay.mail.reply import Reply
+from relay.store.codec import Ended
 from tests.feedback.memory import Crash, Memory
+from tests.support.counted import Counted
 
 AT = 1_790_000_000_000
 CONTENT = b"Message-ID: <1@s.example>\r\nSubject: hello\r\n\r\nbody\r\n"
@@ -119,6 +121,57 @@ async def test_there_is_no_dsn_about(left: FinalOutcome) -> None:
     assert await projector(memory).step() == 1
     assert memory.submissions == []
     assert memory.claims == set()
+
+
+async def test_where_none_are_sent_there_is_no_dsn_and_each_claim_is_closed() -> None:
+    memory = Memory()
+    memory.add(("B", outcome(1)), ("d", outcome(2)))
+    memory.add(("X", outcome(3)))
+    off = Projector(memory, memory, "one", structs.replace(OPTIONS, enabled=False))
+    assert await off.step() == 3
+    assert memory.submissions == []
+    assert memory.claims == set()
+    assert memory.cursor == memory.events[-1].stream_id
+
+
+def given_up(memory: Memory, kind: str, fate: str, number: int, *recipients: str) -> None:
+    """A delivery that was ended by no attempt."""
+    left = outcome(number, *(Result(one, fate, 0, "", "") for one in recipients))
+    delivery = Delivery(1, AT - 60_000, 0, 10, "a@s.example", tuple(map(Recipient, recipients)))
+    memory.ends[left.delivery_id, left.fence] = Ended(fate, left.fence, AT, None, delivery)
+    memory.add((kind, left))
+
+
+async def test_each_recipient_that_was_given_up_is_counted_once_whoever_is_told() -> None:
+    memory = Memory()
+    given_up(memory, "x", "expired", 1, "b@d.example", "c@d.example")
+    given_up(memory, "X", "expired", 2, "b@d.example")
+    given_up(memory, "c", "cancelled", 3, "b@d.example")
+    memory.add(("B", outcome(4)))
+    expired = Counted("relay_outcomes_total", outcome="expired", reply="none")
+    cancelled = Counted("relay_outcomes_total", outcome="cancelled", reply="none")
+    for _ in range(3):
+        await projector(memory).step()
+    assert (expired.more, cancelled.more) == (3, 1)
+
+
+async def test_what_is_given_up_and_forgotten_already_holds_nothing_up() -> None:
+    memory = Memory()
+    memory.add(("x", outcome(1)))
+    expired = Counted("relay_outcomes_total", outcome="expired", reply="none")
+    assert await projector(memory).step() == 1
+    assert expired.more == 0
+
+
+async def test_the_lag_is_the_age_of_what_is_not_applied_yet() -> None:
+    memory = Memory()
+    one = projector(memory)
+    assert one.lag == 0
+    memory.add(("d", outcome(1)))
+    await one.step()
+    assert one.lag > 365 * 24 * 3600, "the events here are as old as Unix"
+    await one.step()
+    assert one.lag == 0
 
 
 def test_a_delivery_is_reported_as_relayed_where_success_was_asked_for() -> None:

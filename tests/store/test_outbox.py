@@ -171,6 +171,31 @@ async def test_one_that_was_never_attempted_has_the_reply_that_parked_its_queue(
     await outbox.close([found])
 
 
+async def test_what_no_attempt_ended_is_found_with_whom_it_was_for(
+    client: StoreClient, queue: QueueStore, outbox: Outbox
+) -> None:
+    now = await queue.now()
+    cancelled = await queue.admitted(New(recipients=("u@a.example", "v@a.example")))
+    expired = await queue.admitted(New(due_ms=now + 60_000))
+    forgotten = await queue.admitted()
+    await queue.cancel(f"{cancelled}.0", f"{forgotten}.0")
+    await queue.set_score(queue.keys.age, f"{expired}.0", now - LONGEST_MS - 120_000)
+    await queue.promote_all()
+    await client.read("DEL", queue.keys.record(forgotten))
+    entries = [entry for entry in await outbox.read("dsn", 100) if entry.given_up]
+    assert [(entry.delivery_id[:20], entry.kind) for entry in entries] == [
+        (cancelled, "c"),
+        (forgotten, "c"),
+        (expired, "x"),
+    ]
+    first, second, third = await outbox.given_up(entries)
+    assert first is not None
+    assert third is not None
+    assert (first.fate, second, third.fate) == ("cancelled", None, "expired")
+    assert first.delivery is not None
+    assert [one.address for one in first.delivery.recipients] == ["u@a.example", "v@a.example"]
+
+
 async def test_an_event_about_a_message_that_is_gone_is_nothing(outbox: Outbox) -> None:
     gone = EventEntry("1-1", "0" * 20 + ".0", "B", 1)
     assert await outbox.outcomes([gone], 10) == [None]

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.config import Settings
 from relay.policy.retry import RetrySchedule, expiry, next_attempt
+from workers.options import retry_schedule
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -114,3 +116,7 @@ def test_a_delivery_that_always_fails_ends_on_its_expiry(
             break
         now = due
     assert now == expiry(slow, accepted_ms=ACCEPTED)
+
+
+def test_the_settings_defaults_are_the_schedules_own() -> None:
+    assert retry_schedule(Settings()) == RetrySchedule()
