@@ -18,10 +18,10 @@ from tests.bench import machine, table
 from tests.bench.cases import all_cases
 from tests.bench.figures import Case, Figures, Load
 from tests.bench.injector import inject
-from tests.bench.sandbox import Sandbox, enter, start_dns
+from tests.bench.sandbox import Sandbox, enter, inside, start_dns
 from tests.bench.sink import Listener, sink
 from tests.bench.stage import Stage
-from tests.bench.systems import SYSTEMS
+from tests.bench.systems import QUICK, SYSTEMS, usable
 
 _HOME = Path(__file__).parent
 #: A run that others disturbed is repeated so often.
@@ -51,6 +51,9 @@ def main() -> int:
         results = [json.loads(line) for line in lines]
         table.show(all_cases(), [one for one in results if "case" in one], console)
         return 0
+    if not inside():
+        for name in _wanted(asked):
+            SYSTEMS[name].install()
     sandbox = enter()
     place = _HOME / "results" / f"run-{os.getpid()}"
     place.mkdir(parents=True, exist_ok=True)
@@ -60,6 +63,13 @@ def main() -> int:
     finally:
         dns.terminate()
         dns.wait()
+
+
+def _wanted(asked: argparse.Namespace) -> list[str]:
+    """The systems that are asked for."""
+    if asked.system:
+        return str(asked.system).split(",")
+    return list(QUICK if asked.quick else SYSTEMS)
 
 
 class _Bench:
@@ -73,7 +83,9 @@ class _Bench:
         self._place = place
         self._console = console
         self._cases = self._chosen_cases()
-        self._systems = asked.system.split(",") if asked.system else list(SYSTEMS)
+        self._systems, lines = usable(_wanted(asked), private=sandbox.private)
+        for line in lines:
+            console.print(line, highlight=False)
         stamp = time.strftime("%Y%m%d-%H%M%S")
         self._out: Path = asked.out or _HOME / "results" / f"{stamp}.jsonl"
 
@@ -99,9 +111,8 @@ class _Bench:
         for number in range(rounds):
             for case in self._cases.values():
                 for system in self._systems[:: -1 if number % 2 else 1]:
-                    if system not in (case.systems or SYSTEMS):
-                        continue
-                    if self._sandbox.private or not SYSTEMS[system].needs_root:
+                    fit = case.name not in SYSTEMS[system].unfit
+                    if fit and system in (case.systems or SYSTEMS):
                         yield case, system, number
 
     def _load(self, case: Case) -> Load:

@@ -36,9 +36,14 @@ class Sandbox(Struct, frozen=True):
     submission: tuple[str, int] = ("127.0.0.1", 2525)
 
 
+def inside() -> bool:
+    """Whether this process is in the sandbox, where nothing can be fetched."""
+    return bool(os.environ.get(_INSIDE))
+
+
 def enter() -> Sandbox:
     """Run this command again in namespaces of its own, where that is possible; the sandbox."""
-    if os.environ.get(_INSIDE):
+    if inside():
         _set_up()
         return Sandbox(private=True)
     if os.geteuid() == 0 and _can_unshare():

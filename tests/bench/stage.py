@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.bench import checks, meter
 from tests.bench.figures import Case, Figures, Load
-from tests.bench.injector import Injected, inject
+from tests.bench.injector import Injected
 from tests.bench.meter import Meter, Usage
 from tests.bench.sandbox import Sandbox
 from tests.bench.sink import AnySink, Arrival, Listener, Live, sink, wait_for
@@ -52,7 +52,7 @@ class Stage:
 
     def inject(self, load: Load | None = None) -> Injected:
         """Send a load, that of the case if no other."""
-        return inject(load or self.load, self.sandbox.submission, limit=self.case.limit)
+        return self.system.inject(load or self.load, self.case.limit)
 
     def measured(self) -> Measured:
         """A meter that runs from here."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 import shutil
 import signal
@@ -13,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.bench import meter
-from tests.bench.figures import Case, Figures
+from tests.bench.figures import Case, Figures, Load
+from tests.bench.injector import Injected, inject
 from tests.bench.sandbox import Sandbox
 
 #: Seconds to become ready, and to end before it is killed.
@@ -27,6 +29,8 @@ class System(abc.ABC):
     name: str
     #: Whether it runs only in a sandbox with ports and users of its own.
     needs_root = False
+    #: Cases that would show nothing of it but their time limit.
+    unfit: tuple[str, ...] = ()
 
     def __init__(self, sandbox: Sandbox, case: Case, place: Path) -> None:
         self.sandbox = sandbox
@@ -34,6 +38,15 @@ class System(abc.ABC):
         self.place = place / self.name
         self.group = meter.group(self.name, self._root)
         self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod  # noqa: B027 - most are there, or are not
+    def install(cls) -> None:
+        """Fetch what it needs, outside of the sandbox, where that is not there yet."""
+
+    @classmethod
+    def missing(cls) -> str:
+        """What it lacks to be run here, "" for nothing."""
+        return ""
 
     @property
     @abc.abstractmethod
@@ -64,6 +77,10 @@ class System(abc.ABC):
     @abc.abstractmethod
     def stored(self) -> int:
         """Octets that its queue takes now: in memory for a store, else on disk."""
+
+    def inject(self, load: Load, limit: float) -> Injected:
+        """Hand it a load, for at most `limit` seconds: by SMTP, unless it does not speak that."""
+        return inject(load, self.sandbox.submission, limit=limit)
 
     def destination_is_back(self) -> None:  # noqa: B027 - not every system can be told
         """Have what is deferred attempted again now, where it can be told to."""
@@ -109,7 +126,8 @@ class System(abc.ABC):
             if one.pid != os.getpid():
                 os.kill(one.pid, signal.SIGKILL)
         if self._process is not None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def _root(self) -> int | None:

@@ -77,6 +77,11 @@ class Postfix(System):
     name = "postfix"
     needs_root = True
 
+    @classmethod
+    def missing(cls) -> str:
+        """Debian's package."""
+        return "" if shutil.which("postfix") else "the package postfix"
+
     @property
     def version(self) -> str:
         """As postconf tells it."""

@@ -1,0 +1,1 @@
+"""The programs that peers without a server of their own are made of."""
