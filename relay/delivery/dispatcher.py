@@ -17,12 +17,14 @@ from relay.delivery.conclude import Conclusions
 from relay.delivery.doorstep import Doorstep, Granted, Parted
 from relay.delivery.hand import Hand
 from relay.delivery.idle import IdleSessions
+from relay.delivery.intake import Intake
 from relay.delivery.job import Job
 from relay.delivery.nowhere import Nowhere
 from relay.delivery.path import EgressPath, Queue
 from relay.delivery.route import Route, Router
 from relay.delivery.supply import Leaser, Loader, Want
 from relay.delivery.table import AttemptTable, TableOptions
+from relay.delivery.unroutable import RouteFailure
 from relay.errors import RelayError
 from relay.mail.exchange import RecipientReply
 from relay.mail.outcome import Failure
@@ -33,7 +35,7 @@ from relay.smtp.options import ConnectOptions, Target
 from relay.smtp.session import Session
 from relay.smtp.transaction import Transaction
 from relay.store.codec import Flag
-from relay.store.keys import parse_reference, reference
+from relay.store.keys import reference
 from relay.store.leasing import Grant, Lease, Leasing
 from relay.store.paths import Path, Paths
 from relay.store.spool import Spool
@@ -89,7 +91,7 @@ class Dispatcher:
         )
         self.nowhere = Nowhere(self, self._leaser, paths, shaping)
         self._paths: dict[Path, EgressPath] = {}
-        self._routing: dict[str, list[Queue]] = {}
+        self._intake = Intake(router, self._routed, self.do)
         self._tasks: set[asyncio.Task[None]] = set()
         self._rung: dict[Queue, float] = {}
         self.idle = IdleSessions(options.idle_sessions)
@@ -102,39 +104,16 @@ class Dispatcher:
 
     def drain(self, queues: Sequence[str]) -> None:
         """Take on queues that were rung ("<partition>/<name>")."""
-        for text in queues:
-            try:
-                queue = parse_reference(text)
-            except ValueError as error:
-                _log.warning("not a queue", error=str(error))
-                continue
-            self._take_on(queue)
+        if not self.stopping:
+            self._intake.take(queues)
 
-    def _take_on(self, queue: Queue) -> None:
+    def _routed(self, queue: Queue, found: Route | RouteFailure) -> None:
         if self.stopping:
             return
-        domain = queue[1]
-        found = self.router.cached(domain)
         if isinstance(found, Route):
             self._path_of(found).add(queue, found)
-        elif domain in self._routing:
-            self._routing[domain].append(queue)
         else:
-            self._routing[domain] = [queue]
-            self.do(self._route(domain))
-
-    async def _route(self, domain: str) -> None:
-        try:
-            found = await self.router.route(domain)
-        finally:
-            queues = self._routing.pop(domain)
-        for queue in queues:
-            if self.stopping:
-                return
-            if isinstance(found, Route):
-                self._path_of(found).add(queue, found)
-            else:
-                self.nowhere.take(queue, found)
+            self.nowhere.take(queue, found)
 
     def _path_of(self, route: Route) -> EgressPath:
         name = Path(route.source, route.site)
