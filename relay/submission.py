@@ -9,12 +9,12 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from msgspec import Struct
 
-from relay import metrics
+from relay import log, metrics
 from relay.errors import (
     IdempotencyConflict,
     RelayError,
@@ -148,18 +148,29 @@ class Submitter:
         if len(answer) > 2:
             self._ring([reference(partition, queue.decode()) for queue in answer[2:]])
         repeated = word == b"repeated"
-        _count(submission, repeated=repeated)
+        _tell(id_, submission, repeated=repeated)
         return Accepted(id_, repeated)
 
 
-def _count(submission: Submission, *, repeated: bool) -> None:
-    """A message is durable."""
+def _tell(id_: str, submission: Submission, *, repeated: bool) -> None:
+    """A message is durable: it is counted and logged."""
+    envelope, size = submission.envelope, sum(map(len, submission.content))
     if repeated:
         metrics.REPEATED[submission.origin].inc()
-        return
-    metrics.ACCEPTED[submission.origin].inc()
-    metrics.ACCEPTED_RECIPIENTS.inc(len(submission.envelope.recipients))
-    metrics.MESSAGE_BYTES.observe(sum(map(len, submission.content)))
+    else:
+        metrics.ACCEPTED[submission.origin].inc()
+        metrics.ACCEPTED_RECIPIENTS.inc(len(envelope.recipients))
+        metrics.MESSAGE_BYTES.observe(size)
+    log.accepted(
+        id_,
+        sender=envelope.sender,
+        recipients=len(envelope.recipients),
+        size=size,
+        origin=submission.origin,
+        client=submission.client,
+        tenant=submission.tenant,
+        repeated=repeated,
+    )
 
 
 def _failure(submission: Submission, error: Exception) -> Exception:
@@ -169,6 +180,15 @@ def _failure(submission: Submission, error: Exception) -> Exception:
     else:
         reason = "conflict" if isinstance(error, IdempotencyConflict) else "store"
     metrics.REFUSED[submission.origin, reason].inc()
+    if isinstance(error, SubmissionRefused):
+        log.refused(
+            error.reply,
+            reason=reason,
+            origin=submission.origin,
+            client=submission.client,
+            sender=submission.envelope.sender,
+            tenant=submission.tenant,
+        )
     return error
 
 
@@ -251,13 +271,17 @@ def _prepare(submission: Submission) -> NewMessage:
 
 def _pieces(content: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], int]:
     """The content in one piece, or in chunks where it is large; and its size in octets."""
-    if len(content) == 1 and len(content[0]) <= CHUNK:
-        return content, len(content[0])
-    whole = b"".join(content)
-    if len(whole) <= CHUNK:
-        return (whole,), len(whole)
-    view = memoryview(whole)
-    return tuple(bytes(view[at : at + CHUNK]) for at in range(0, len(whole), CHUNK)), len(whole)
+    size = sum(map(len, content))
+    if size <= CHUNK:
+        return (content if len(content) == 1 else (b"".join(content),)), size
+    return tuple(cut for piece in content for cut in _cut(piece)), size
+
+
+def _cut(piece: bytes) -> Iterable[bytes]:
+    """The piece itself where it is small enough: what came in chunks is not copied."""
+    if len(piece) <= CHUNK:
+        return (piece,)
+    return (piece[at : at + CHUNK] for at in range(0, len(piece), CHUNK))
 
 
 def _by_domain(
