@@ -6,22 +6,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tests.support.site import Manner, Site
-from tests.support.source import Source, post
+from tests.support.source import Source, post, submit
 from tests.support.system import System
 
-MESSAGES = 4000
-DOMAINS = 200
+MESSAGES = 10_000
+DOMAINS = 1_000
 #: So many take their time to answer the final dot, so that some are always in flight.
-SLOW = 20
+SLOW = 50
 #: How many are taken when the misfortune comes.
-IN_THE_MIDST = 1000
+IN_THE_MIDST = 3_000
 SHORT = {"RELAY_LEASE__SECONDS": "2s", "RELAY_LEASE__DEADLINE": "1s", "RELAY_RETRY__FIRST": "1s"}
 
 
 @contextmanager
 def under_load() -> Iterator[tuple[Site, System, Source]]:
     """A system that has much to do, and whose hosts take their time."""
-    posts = [post(f"m{n}", f"r{n}@d{n % DOMAINS}.test", size=2000) for n in range(MESSAGES)]
+    posts = [post(f"m{n}", f"r{n}@d{n % DOMAINS}.test", size=4096) for n in range(MESSAGES)]
     with Site(keep=False) as site, System(site, SHORT) as system:
         site.manners |= {f"d{n}.test": Manner(delay=0.2) for n in range(SLOW)}
         with Source(system.port, posts, connections=16) as source:
@@ -75,6 +75,28 @@ def test_a_worker_that_is_killed_again_and_again_still_loses_nothing() -> None:
         until_all_arrived(site, system, source)
         assert not source.unsure
         assert_doubles_were_counted(site, system, source)
+
+
+def test_after_a_kill_mail_for_healthy_hosts_does_not_wait_for_slow_ones() -> None:
+    healthy, sticky = (
+        [post(f"{kind}{n}", f"r{n}@{kind}{n % 20}.test") for n in range(80)]
+        for kind in ("well", "tar")
+    )
+    with Site() as site, System(site, SHORT) as system:
+        site.manners |= {
+            f"{kind}{n}.test": Manner(data_delay=3.0) for kind in ("well", "tar") for n in range(20)
+        }
+        submit(system.port, *healthy, *sticky)
+        system.until(lambda: system.left().get("leased", 0) >= 120)
+        system.workers[0].kill()
+        for n in range(20):
+            del site.manners[f"well{n}.test"]
+        system.start_worker()
+        system.until(lambda: {one.id for one in healthy} <= site.ids().keys(), seconds=25)
+        assert system.reclaimed() >= 120
+        site.manners.clear()
+        system.until(lambda: {one.id for one in sticky} <= site.ids().keys())
+        system.until_empty()
 
 
 def misfortune(happens: Callable[[System], None]) -> None:
