@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import smtplib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import pytest
 
 from tests.support.site import Manner, Site
 from tests.support.source import Source, post, submit
@@ -133,3 +136,30 @@ def test_a_killed_reception_loses_nothing_that_was_accepted() -> None:
         system.start_smtp()
 
     misfortune(kill)
+
+
+def test_while_the_store_is_away_nothing_is_accepted() -> None:
+    with Site() as site, System(site, {"RELAY_STORE__TIMEOUT": "1s"}) as system:
+        system.store.kill()
+        with (
+            smtplib.SMTP("127.0.0.1", system.port, timeout=30) as client,
+            pytest.raises(smtplib.SMTPDataError) as refused,
+        ):
+            client.sendmail("a@origin.test", ["refused@away.test"], b"Subject: x\r\n\r\nx\r\n")
+        assert refused.value.smtp_code == 451
+        system.store.start()
+        submit(system.port, post("back", "b@away.test"))
+        system.until(lambda: site.ids()["back"])
+        system.until_empty()
+        assert not site.for_recipient("refused@away.test")
+
+
+def test_while_the_broker_is_away_messages_are_accepted_and_wait() -> None:
+    with Site() as site, System(site, SHORT) as system:
+        system.broker.kill()
+        posts = [post(f"m{n}", f"r{n}@d{n}.test") for n in range(50)]
+        submit(system.port, *posts)
+        assert len(system.keys("m:*")) == 50
+        system.broker.start()
+        system.until(lambda: len(site.ids()) == 50)
+        system.until_empty()
