@@ -16,7 +16,6 @@ import smtplib
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -309,8 +308,3 @@ def freeze(process: Process) -> None:
 def thaw(process: Process) -> None:
     """Let it go on."""
     os.kill(process.process.pid, signal.SIGCONT)
-
-
-def seconds_since(start: float) -> float:
-    """Seconds since a `time.monotonic()`."""
-    return time.monotonic() - start
