@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -55,6 +56,8 @@ def main() -> int:
         for name in _wanted(asked):
             SYSTEMS[name].install()
     sandbox = enter()
+    # As the first process of its namespace it would otherwise not be ended by SIGTERM.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     place = _HOME / "results" / f"run-{os.getpid()}"
     place.mkdir(parents=True, exist_ok=True)
     dns = start_dns(sandbox, place)
