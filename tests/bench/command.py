@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import structs
 from rich.console import Console
 
-from tests.bench import machine, table
+from tests.bench import machine, plots, table
 from tests.bench.cases import all_cases
 from tests.bench.figures import Case, Figures, Load
 from tests.bench.injector import inject
@@ -25,6 +25,7 @@ from tests.bench.stage import Stage
 from tests.bench.systems import QUICK, SYSTEMS, usable
 
 _HOME = Path(__file__).parent
+_IMAGES = _HOME.parents[1] / "docs" / "images"
 #: A run that others disturbed is repeated so often.
 _MOST_REPEATS = 1
 _CEILING = Load(messages=20_000)
@@ -40,6 +41,8 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--messages", type=int, default=0, help="instead of the cases' own counts")
     parser.add_argument("--out", type=Path, help="where the lines go (tests/bench/results/...)")
     parser.add_argument("--show", type=Path, help="show the table of an earlier run's lines")
+    parser.add_argument("--plot", type=Path, help="draw an earlier run's lines, see --images")
+    parser.add_argument("--images", type=Path, default=_IMAGES, help="where to (docs/images)")
     return parser.parse_args(words)
 
 
@@ -47,10 +50,13 @@ def main() -> int:
     """The exit code: 0 where all is right and was measured."""
     asked = arguments()
     console = Console(width=None if sys.stdout.isatty() else 160)
-    if asked.show:
-        lines = asked.show.read_text(encoding="utf-8").splitlines()
-        results = [json.loads(line) for line in lines]
-        table.show(all_cases(), [one for one in results if "case" in one], console)
+    if asked.show or asked.plot:
+        results = _read(asked.show or asked.plot)
+        if asked.show:
+            table.show(all_cases(), results, console)
+        else:
+            for path in plots.draw(all_cases(), results, asked.images):
+                console.print(f"drawn: {path}", soft_wrap=True)
         return 0
     if not inside():
         for name in _wanted(asked):
@@ -66,6 +72,12 @@ def main() -> int:
     finally:
         dns.terminate()
         dns.wait()
+
+
+def _read(path: Path) -> list[Figures]:
+    """The runs of a file of lines."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [one for one in lines if "case" in one]
 
 
 def _wanted(asked: argparse.Namespace) -> list[str]:
@@ -97,6 +109,7 @@ class _Bench:
         self._write({"machine": machine.describe(self._place), "ceiling_per_s": self._ceiling()})
         results = [self._undisturbed(*what) for what in self._plan()]
         table.show(self._cases, results, self._console)
+        plots.draw(self._cases, results, self._out.with_suffix(""))
         self._console.print(f"lines: {self._out}")
         return 1 if any("error" in one for one in results) else 0
 

@@ -22,6 +22,9 @@ _COMMON = {
     "peak_rss_mb": "peak RSS MB",
 }
 
+#: Whose bars they are, and whose ratio to each other system is shown.
+_OURS = "relay"
+
 #: Case, system -> its runs.
 Runs = Mapping[tuple[str, str], Sequence[Figures]]
 
@@ -68,9 +71,11 @@ def _table(case: Case, systems: Sequence[str], runs: Runs) -> Table:
         right = "yes" if all(is_right(one) for one in some) else "NO"
         cells = [number(middle(some, name)) for name in columns]
         table.add_row(system, str(len(some)), *cells, foreign, right)
-    if len(systems) == 2:
-        first, second = (runs[case.name, system] for system in systems)
-        table.add_row("ratio", "", *(_ratio(first, second, name) for name in columns), "", "")
+    for system in systems:
+        if _OURS in systems and system != _OURS:
+            ours, theirs = runs[case.name, _OURS], runs[case.name, system]
+            ratios = (_ratio(ours, theirs, name) for name in columns)
+            table.add_row(f"{_OURS} : {system}", "", *ratios, "", "")
     return table
 
 
@@ -88,10 +93,10 @@ def number(value: float | None) -> str:
 
 def verdict(case: Case, bar: Bar, runs: Runs) -> str:
     """One line: the bar, what Relay reached, and whether that is enough."""
-    value = middle(runs.get((case.name, "relay"), ()), bar.figure)
+    value = middle(runs.get((case.name, _OURS), ()), bar.figure)
     base: float | None = 1.0
     if bar.than:
-        there = (bar.than, "relay") if bar.than.isupper() else (case.name, bar.than)
+        there = (bar.than, _OURS) if bar.than.isupper() else (case.name, bar.than)
         base = middle(runs.get(there, ()), bar.figure)
     if value is None or base is None:
         return f"{bar.text()}: not measured"
