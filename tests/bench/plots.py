@@ -1,0 +1,122 @@
+"""The plots: a run's figures as SVG, a panel for each case and a bar for each system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from tests.bench.figures import Case, Figures
+from tests.bench.svg import Bar, Panel, drawn
+from tests.bench.table import Runs, by_case, middle, number
+
+#: What every ratio is to.
+_BASE = "postfix"
+_OURS = "relay"
+#: How systems are called, in the order of their bars.
+_NAMES = {
+    "relay": "Relay",
+    "postfix": "Postfix, tuned",
+    "slimta": "python-slimta",
+    "celery": "naive Celery",
+    "haraka": "Haraka",
+}
+
+
+class Plot(Struct, frozen=True):
+    """One image."""
+
+    name: str
+    title: str
+    #: What the bars are, and how they read.
+    note: str
+    #: The figures that are drawn, with what stands beside their bars ("" where there is one).
+    figures: Mapping[str, str]
+    #: Whether a case belongs in it.
+    wanted: Callable[[Case], bool]
+
+
+def _flows(case: Case) -> bool:
+    """Whether a case is about how much gets through: most are, at no given rate."""
+    return not case.load.rate and case.name != "H"
+
+
+PLOTS = (
+    Plot(
+        "delivered",
+        "Delivered a second",
+        "recipients a second at the sink; longer is better; x is to tuned Postfix",
+        {"delivered_per_s": ""},
+        lambda case: _flows(case) and case.tarpit is None,
+    ),
+    Plot(
+        "cpu",
+        "CPU for each recipient",
+        "ms, all processes and the store; shorter is better; x is to tuned Postfix",
+        {"cpu_ms": ""},
+        lambda case: _flows(case) and case.tarpit is None,
+    ),
+    Plot(
+        "tarpits",
+        "Healthy domains, while others tarpit",
+        "seconds until all healthy domains have their messages; shorter is better",
+        {"healthy_s": ""},
+        lambda case: case.name == "B" or case.tarpit is not None,
+    ),
+    Plot(
+        "latency",
+        "From the first octet to the sink",
+        "ms at 50 messages a second, or as the case says; shorter is better",
+        {"latency_p50_ms": "p50", "latency_p99_ms": "p99"},
+        lambda case: bool(case.load.rate),
+    ),
+)
+
+
+def draw(cases: Mapping[str, Case], results: Sequence[Figures], directory: Path) -> list[Path]:
+    """Draw every plot that the results have figures for, into bench-NAME.svg; their paths."""
+    runs = by_case(results)
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for plot in PLOTS:
+        every = [_panel(plot, case, runs) for case in cases.values() if plot.wanted(case)]
+        panels = [panel for panel in every if panel.bars]
+        if panels:
+            path = directory / f"bench-{plot.name}.svg"
+            path.write_text(drawn(plot.title, plot.note, panels), encoding="utf-8")
+            paths.append(path)
+    return paths
+
+
+def _panel(plot: Plot, case: Case, runs: Runs) -> Panel:
+    bars = []
+    for system, title in _NAMES.items():
+        some = runs.get((case.name, system), ())
+        for figure, part in plot.figures.items():
+            bar = _bar(some, figure, middle(runs.get((case.name, _BASE), ()), figure))
+            if bar is not None:
+                label = f"{title} {part}".strip()
+                bars.append(Bar(label, ours=system == _OURS, **bar))
+    return Panel(f"{case.name}: {case.title}", tuple(bars))
+
+
+def _bar(runs: Sequence[Figures], figure: str, base: float | None) -> Figures | None:
+    """Value, range and text of a bar; None where it was not measured."""
+    value = middle(runs, figure)
+    if value is None:
+        return None
+    text = number(value)
+    unfinished = [one for one in runs if not one.get("through", True)]
+    if unfinished:
+        text += f" (only {number(middle(unfinished, 'delivered'))} delivered)"
+    elif base and value != base:
+        text += f"  {value / base:.2g} x"
+    values = [one[figure] for one in runs if one.get(figure) is not None]
+    return {
+        "value": value,
+        "least": min(values),
+        "most": max(values),
+        "text": text,
+        "whole": not unfinished,
+    }
