@@ -5,7 +5,7 @@ from __future__ import annotations
 from celery import Celery
 from kombu import Exchange, Queue
 
-from workers import control, logs, tasks
+from workers import control, logs, tasks, transport
 from workers.settings import celery_settings
 from workers.steps import EngineStep, WatchdogStep
 
@@ -15,6 +15,7 @@ __all__ = ["app", "control", "logs", "tasks"]
 #: The default queue, which is a list of that name in the broker.
 QUEUE = "relay"
 
+transport.install()
 app = Celery("relay", task_cls="workers.request:RelayTask")
 app.conf.update(
     # What is in a task: JSON, no result, no second try. Early ack, as a lost wake-up is rung again.

@@ -16,14 +16,14 @@ async def wake(queue: QueueStore, **at: int) -> None:
 
 
 async def test_those_whose_time_has_come_are_rung_in_its_order(queue: QueueStore) -> None:
-    await wake(queue, a=-1, b=-5, c=MINUTE)
+    await wake(queue, a=-1000, b=-5000, c=MINUTE)
     next_ms, *rung = await queue.ring()
     assert rung == ["b", "a"]
     assert next_ms == pytest.approx(await queue.now() + DEADLINE_MS, abs=1000)
 
 
 async def test_said_twice_it_names_the_next_ones(queue: QueueStore) -> None:
-    await wake(queue, a=-3, b=-2, c=-1)
+    await wake(queue, a=-3000, b=-2000, c=-1000)
     assert [(await queue.ring(limit=2))[1:] for _ in range(3)] == [["a", "b"], ["c"], []]
 
 
