@@ -15,7 +15,7 @@ PEERS := postfix swaks curl dnsmasq-base redis-server knot libfaketime
 
 .PHONY: help
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: $(RUNTIME) ## Run everything in the sandbox: nothing leaves this machine (DATA=directory)
@@ -48,6 +48,10 @@ imports: $(DEV) ## Check that modules import from lower floors only
 .PHONY: bench
 bench: $(DEV) peers ## Measure: SMTP in to SMTP out, beside Postfix (ARGS=what the bench is to get)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: bench-quick
+bench-quick: $(DEV) peers ## Measure for two minutes: the most telling cases, beside Postfix
+	@$(BIN)/python -m tests.bench --quick $(ARGS)
 
 .PHONY: docs
 docs: $(DEV) ## Make the generated documents again

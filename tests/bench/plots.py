@@ -11,8 +11,6 @@ from tests.bench.figures import Case, Figures
 from tests.bench.svg import Bar, Panel, drawn
 from tests.bench.table import Runs, by_case, middle, number
 
-#: What every ratio is to.
-_BASE = "postfix"
 _OURS = "relay"
 #: How systems are called, in the order of their bars.
 _NAMES = {
@@ -31,10 +29,12 @@ class Plot(Struct, frozen=True):
     title: str
     #: What the bars are, and how they read.
     note: str
-    #: The figures that are drawn, with what stands beside their bars ("" where there is one).
+    #: The figures that are drawn, each in a panel of its own, and what its title adds.
     figures: Mapping[str, str]
     #: Whether a case belongs in it.
     wanted: Callable[[Case], bool]
+    #: What ratios are to: a system in the same case, or the same system in another case.
+    base: str = "postfix"
 
 
 def _flows(case: Case) -> bool:
@@ -60,15 +60,16 @@ PLOTS = (
     Plot(
         "tarpits",
         "Healthy domains, while others tarpit",
-        "seconds until all healthy domains have their messages; shorter is better",
+        "seconds until all healthy domains have their messages; x is to the same system in case B",
         {"healthy_s": ""},
         lambda case: case.name == "B" or case.tarpit is not None,
+        base="B",
     ),
     Plot(
         "latency",
         "From the first octet to the sink",
-        "ms at 50 messages a second, or as the case says; shorter is better",
-        {"latency_p50_ms": "p50", "latency_p99_ms": "p99"},
+        "ms; shorter is better; x is to tuned Postfix",
+        {"latency_p50_ms": ", median", "latency_p99_ms": ", 99 %"},
         lambda case: bool(case.load.rate),
     ),
 )
@@ -80,7 +81,8 @@ def draw(cases: Mapping[str, Case], results: Sequence[Figures], directory: Path)
     directory.mkdir(parents=True, exist_ok=True)
     paths = []
     for plot in PLOTS:
-        every = [_panel(plot, case, runs) for case in cases.values() if plot.wanted(case)]
+        drawn_cases = [case for case in cases.values() if plot.wanted(case)]
+        every = [_panel(plot, case, name, runs) for case in drawn_cases for name in plot.figures]
         panels = [panel for panel in every if panel.bars]
         if panels:
             path = directory / f"bench-{plot.name}.svg"
@@ -89,16 +91,15 @@ def draw(cases: Mapping[str, Case], results: Sequence[Figures], directory: Path)
     return paths
 
 
-def _panel(plot: Plot, case: Case, runs: Runs) -> Panel:
+def _panel(plot: Plot, case: Case, figure: str, runs: Runs) -> Panel:
     bars = []
     for system, title in _NAMES.items():
-        some = runs.get((case.name, system), ())
-        for figure, part in plot.figures.items():
-            bar = _bar(some, figure, middle(runs.get((case.name, _BASE), ()), figure))
-            if bar is not None:
-                label = f"{title} {part}".strip()
-                bars.append(Bar(label, ours=system == _OURS, **bar))
-    return Panel(f"{case.name}: {case.title}", tuple(bars))
+        there = (plot.base, system) if plot.base.isupper() else (case.name, plot.base)
+        base = None if there == (case.name, system) else middle(runs.get(there, ()), figure)
+        bar = _bar(runs.get((case.name, system), ()), figure, base)
+        if bar is not None:
+            bars.append(Bar(title, ours=system == _OURS, **bar))
+    return Panel(f"{case.name}: {case.title}{plot.figures[figure]}", tuple(bars))
 
 
 def _bar(runs: Sequence[Figures], figure: str, base: float | None) -> Figures | None:
@@ -109,9 +110,9 @@ def _bar(runs: Sequence[Figures], figure: str, base: float | None) -> Figures | 
     text = number(value)
     unfinished = [one for one in runs if not one.get("through", True)]
     if unfinished:
-        text += f" (only {number(middle(unfinished, 'delivered'))} delivered)"
-    elif base and value != base:
-        text += f"  {value / base:.2g} x"
+        text = f"only {number(middle(unfinished, 'delivered'))} got through"
+    elif base:
+        text += f" ({value / base:.3g} x)"
     values = [one[figure] for one in runs if one.get(figure) is not None]
     return {
         "value": value,

@@ -12,7 +12,7 @@ _MARGIN = 24
 _GAP = 32
 _PANEL = (_WIDTH - 2 * _MARGIN - _GAP) // 2
 #: Within a panel: room for names on the left, and for values on the right.
-_NAMES, _VALUES = 110, 120
+_NAMES, _VALUES = 110, 144
 _BARS = _PANEL - _NAMES - _VALUES
 _ROW, _BAR = 24, 15
 _HEAD, _TITLE, _BETWEEN = 76, 28, 22

@@ -12,5 +12,6 @@ CASE = Case(
     bars=(
         Bar("delivered_per_s", "at least", 4.0, "postfix"),
         Bar("cpu_ms", "at most", 0.25, "postfix"),
+        Bar("delivered_per_s", "at least", 2.0, "slimta"),
     ),
 )

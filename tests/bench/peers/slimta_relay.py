@@ -15,6 +15,7 @@ import sys  # noqa: E402
 import time  # noqa: E402
 
 import gevent  # noqa: E402
+import pycares  # type: ignore[import-not-found] # noqa: E402
 from slimta.edge.smtp import SmtpEdge  # type: ignore[import-not-found] # noqa: E402
 from slimta.policy.split import (  # type: ignore[import-not-found] # noqa: E402
     RecipientDomainSplit,
@@ -22,6 +23,7 @@ from slimta.policy.split import (  # type: ignore[import-not-found] # noqa: E402
 from slimta.queue import Queue  # type: ignore[import-not-found] # noqa: E402
 from slimta.redisstorage import RedisStorage  # type: ignore[import-not-found] # noqa: E402
 from slimta.relay.smtp.mx import MxSmtpRelay  # type: ignore[import-not-found] # noqa: E402
+from slimta.util.dns import DNSResolver  # type: ignore[import-not-found] # noqa: E402
 
 #: Attempts at once, as many as tuned Postfix may have processes.
 _ATTEMPTS = 100
@@ -46,6 +48,8 @@ def _wait_for(port: int) -> None:
 def main(submission: str, store_port: int) -> None:
     """Serve until it is killed."""
     _wait_for(store_port)
+    # Else c-ares closes sockets that gevent still watches, and gevent gives up.
+    DNSResolver.channel = pycares.Channel(flags=pycares.ARES_FLAG_STAYOPEN)
     relay = MxSmtpRelay(
         ehlo_as="slimta.bench.test",
         connect_timeout=20,

@@ -22,7 +22,7 @@ _PINS = (
     "python-slimta-redisstorage==0.3.1",
     "pycares<5",
     "redis<5",
-    "setuptools<81",
+    "setuptools>=78,<81",
 )
 _PROGRAM = Path(__file__).parents[1] / "peers" / "slimta_relay.py"
 _MAKE_VENV = Path(__file__).parents[3] / "tools" / "venv"
