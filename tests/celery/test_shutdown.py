@@ -107,7 +107,9 @@ def test_a_broker_killed_and_back_is_consumed_again(
     own_producer.connection.close()
     own_producer.send("relay.drain", ["0/back.example"])
     worker.wait_for("drain", queues=["0/back.example"])
-    assert own_producer.inspect("stats", worker)["pool"]["running"] == 0
+    eventually(
+        lambda: own_producer.inspect("stats", worker)["pool"]["running"] == 0, "all tasks ended"
+    )
 
 
 def test_a_worker_that_starts_before_its_broker_waits_for_it(
