@@ -1,0 +1,1 @@
+"""The queue beside a model of it."""

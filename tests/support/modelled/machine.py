@@ -1,0 +1,184 @@
+"""Anything that may be said to the queue, in any order, beside a model of it."""
+
+from __future__ import annotations
+
+import sys
+
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, precondition, rule
+
+from relay.store.codec import Place
+from tests.support.modelled.base import (
+    DAY,
+    QUEUES,
+    SECOND,
+    TENANTS,
+    attempted,
+    news,
+    picks,
+)
+from tests.support.modelled.check import check
+from tests.support.modelled.holders import Holders
+from tests.support.modelled.model import STAGED_MS
+from tests.support.modelled.operators import Operators
+from tests.support.modelled.passing import Time
+from tests.support.queue import New
+
+
+class QueueMachine(Holders, Operators, Time):
+    """All of it. `server` is set by the test."""
+
+    @precondition(lambda self: self.room())
+    @rule(
+        deliveries=st.lists(news, min_size=1, max_size=3),
+        key=st.sampled_from(("", "", "k1", "k2")),
+        fingerprint=st.sampled_from(("f1", "f2")),
+        chunks=st.sampled_from((0, 0, 0, 2)),
+    )
+    def admit(self, deliveries: list[New], key: str, fingerprint: str, chunks: int) -> None:
+        message = self.new_id()
+        deliveries = [self.moved(new) for new in deliveries]
+        fingerprint = fingerprint if key else ""
+        if chunks:
+            self.run(self.queue.store_chunks(message, chunks))
+        word, about, *rung = self.run(
+            self.queue.admit(
+                *deliveries, message=message, fingerprint=fingerprint, digest=key, chunks=chunks
+            )
+        )
+        expected = self.model.admit(
+            message, deliveries, key=key, fingerprint=fingerprint, chunks=chunks
+        )
+        assert (word, about) == expected
+        assert set(rung) <= {new.queue for new in deliveries}
+        again = self.run(
+            self.queue.admit(
+                *deliveries, message=message, fingerprint=fingerprint, digest=key, chunks=chunks
+            )
+        )
+        assert again == ["repeated" if word == "accepted" else word, about]
+
+    @precondition(lambda self: self.room())
+    @rule(
+        early=st.lists(news, min_size=1, max_size=3),
+        last=st.lists(news, min_size=1, max_size=2),
+        key=st.sampled_from(("", "k1")),
+    )
+    def stage(self, early: list[New], last: list[New], key: str) -> None:
+        message = self.new_id()
+        early, last = [self.moved(new) for new in early], [self.moved(new) for new in last]
+        total = len(early) + len(last)
+        answer = self.run(
+            self.queue.admit(
+                *early, message=message, fingerprint="f1" if key else "", digest=key,
+                total=total, part="staged",
+            )
+        )  # fmt: skip
+        if answer != ["staged", message]:
+            assert key
+            assert self.model._by_key(key, "f1") == tuple(answer)
+            return
+        self.model.stage(message, 0, early, total)
+        self.staged[message] = (last, len(early), key)
+
+    @precondition(lambda self: self.staged)
+    @rule(n=picks)
+    def admit_last(self, n: int) -> None:
+        message = list(self.staged)[n % len(self.staged)]
+        last, first, key = self.staged.pop(message)
+        fingerprint = "f1" if key else ""
+        word, about, *_ = self.run(
+            self.queue.admit(
+                *last, message=message, fingerprint=fingerprint, digest=key,
+                total=first + len(last), first=first, part="last",
+            )
+        )  # fmt: skip
+        expected = self.model.admit_last(message, last, key=key, fingerprint=fingerprint)
+        assert (word, about) == expected
+
+    @invariant()
+    def all_agrees(self) -> None:
+        if hasattr(self, "model"):
+            self.run(check(self.queue, self.model, self.trimmed))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "runner"):
+            return
+        try:
+            if sys.exc_info()[0] is None:
+                self.run(self.finish())
+        finally:
+            self.run(self.client.close())
+            self.runner.close()
+
+    async def finish(self) -> None:
+        """However it stands: woken by rings alone, a worker brings all of it to an end."""
+        queue, model = self.queue, self.model
+        for tenant in TENANTS:
+            while (await queue.resume(f"t:{tenant}", limit=1))[0] == "more":
+                pass
+        for name in QUEUES:
+            await queue.resume(f"q:{name}")
+        model.held_queues.clear()
+        model.held_tenants.clear()
+        model.going_on.clear()
+        for id_ in [one.id for one in model.at(Place.HELD)]:
+            await queue.unhold(id_)
+            model.unhold(id_)
+        for _ in range(400):
+            if not any(model.at(*Place)):
+                break
+            await self.one_round()
+        assert not any(model.at(*Place)), f"never ends: {model.at(*Place)}"
+        for message in model.messages.values():
+            for claim in sorted(message.claims):
+                assert await queue.close(claim) == [model.close(*claim)]
+        await check(queue, model, self.trimmed)
+        await self.assert_empty()
+
+    async def one_round(self) -> None:
+        """As the pump and a worker do it."""
+        queue, model = self.queue, self.model
+        await self.forget(
+            self.move_to(model.now + 10 * SECOND if model.at(Place.READY) else self.soon())
+        )
+        answer = await queue.reclaim()
+        expected = model.reclaim(50)
+        assert (answer[0] == "grace") == (expected is None)
+        await self.promote_with(50)
+        for id_ in [one.id for one in model.at(Place.HELD)]:
+            await queue.unhold(id_)
+            model.unhold(id_)
+        for name in (await queue.ring())[1:]:
+            self.seq += 1
+            model.look()
+            wants = [(name, 50)]
+            raw = await queue.lease_raw(*wants, holder="last", seq=self.seq)
+            for lease in self.read_grant(raw, "last", wants, 50):
+                done = self.left(lease)
+                [word] = await queue.settle(lease, outcome=attempted(done, "delivered"))
+                model.look()
+                right = model.settle(
+                    lease, verb="final", wait_ms=0, done=done, report=False, doubt=False,
+                    attempted=True,
+                )  # fmt: skip
+                assert word in right
+
+    def soon(self) -> int:
+        """When something is to be done next."""
+        model = self.model
+        times = [one.due_ms for one in model.at(Place.LATER)]
+        times += [one.until for one in model.at(Place.LEASED)]
+        times += [one.accepted_ms + STAGED_MS for one in model.at(Place.STAGED)]
+        later = min(times, default=0)
+        later += -later % SECOND
+        return max(model.now + 10 * SECOND, min(later, model.now + 30 * DAY))
+
+    async def assert_empty(self) -> None:
+        """Nothing but records and what ends by itself."""
+        names = [name.decode() for name in await self.client.read("KEYS", "relay:*")]
+        ends = [int(await self.client.read("PTTL", name)) >= 0 for name in names]
+        names = [name for name, soon in zip(names, ends, strict=True) if not soon]
+        prefix = self.queue.keys.prefix
+        left = {name.removeprefix(prefix).partition(":")[0] for name in names}
+        assert left <= {"events", "cursors", "seen", "reasons"}, f"left: {names}"
