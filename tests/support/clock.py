@@ -47,8 +47,6 @@ class ClockedServer(ValkeyServer):
             # Event loops need a clock that goes on.
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "DONT_FAKE_MONOTONIC": "1",
-            # The look for a bug of old C libraries ends a server that was built with jemalloc.
-            "FAKETIME_FORCE_MONOTONIC_FIX": "0",
             "LD_PRELOAD": _library(),
         }
         lines = [f"export {name}='{value}'" for name, value in settings.items()]
