@@ -13,6 +13,7 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from kombu import Connection
 
+from relay.errors import ConfigError, StoreUnavailable
 from workers import runtime
 from workers.contract import Progress, Stop, WorkerInfo
 from workers.runtime import Runtime
@@ -20,6 +21,9 @@ from workers.watchdog import Watch, Watchdog
 
 logger = get_logger(__name__)
 
+#: Exit codes, the same as those of every command (docs/cli.md): the settings are wrong; the store
+#: gave no answer.
+_USAGE, _UNAVAILABLE = 2, 3
 #: How often a waiting stop looks, in seconds.
 _LOOK = 0.05
 
@@ -50,10 +54,10 @@ class EngineStep(bootsteps.StartStopStep):
         )
         try:
             worker.runtime.start(info, conf.relay_start_timeout)
-        except BaseException:
+        except BaseException as error:
             pool.keep_loop = False
             pool.on_terminate()
-            raise
+            raise _told(error) from error
         worker.wait_for_soft_shutdown = lambda: _soften(worker)
 
     def stop(self, worker: Any) -> None:
@@ -86,6 +90,18 @@ class EngineStep(bootsteps.StartStopStep):
             worker.hub.fire_timers()
             time.sleep(_LOOK)
         pool.keep_loop = False
+
+
+def _told(error: BaseException) -> BaseException:
+    """What the operator can mend is told in a line each, and ends the worker with its exit code."""
+    if isinstance(error, ConfigError):
+        for problem in error.problems:
+            logger.critical("%s", problem)
+        return SystemExit(_USAGE)
+    if isinstance(error, StoreUnavailable):
+        logger.critical("store.url: the store cannot be reached: %s", error)
+        return SystemExit(_UNAVAILABLE)
+    return error
 
 
 def _soften(worker: Any) -> None:
