@@ -94,14 +94,15 @@ def main(load: Load, limit: float) -> Injected:
         shares = [_Share(load, body, first, count, began, limit) for first in range(count)]
         results = list(pool.map(publish, shares))
     took = sorted(ms for one in results for ms in one.took_ms)
+    accepted = len(took)
     return Injected(
         began_ns=began,
-        accepted=len(took),
-        failed=load.messages - len(took),
+        accepted=accepted,
+        failed=load.messages - accepted,
         retries=0,
         seconds=(max(one.last_ns for one in results) - began) / 1e9,
-        ack_p50_ms=took[len(took) // 2],
-        ack_p99_ms=took[int(len(took) * 0.99)],
+        ack_p50_ms=took[accepted // 2] if took else 0.0,
+        ack_p99_ms=took[int(accepted * 0.99)] if took else 0.0,
         cpu_s=sum(one.cpu_s for one in results),
         body=len(body),
     )
