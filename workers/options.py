@@ -12,7 +12,7 @@ from relay.delivery.table import TableOptions
 from relay.feedback.report import DsnOptions
 from relay.lookup.resolver import ResolverOptions
 from relay.policy.retry import RetrySchedule
-from relay.policy.shaping import Limits
+from relay.policy.shaping import Limits, rate_of
 from relay.smtp.options import ConnectOptions, SessionLimits, Timeouts, TlsMode
 from relay.store.control import ControlOptions
 from relay.store.leasing import LeaseOptions
@@ -76,9 +76,12 @@ def path_options(settings: Settings) -> PathOptions:
 def limits(settings: Settings) -> Limits:
     """What holds for a site."""
     concurrency, retry = settings.delivery.concurrency, settings.retry
+    rates = settings.delivery.rates
     return Limits(
         connections=concurrency.limit,
         initial=concurrency.initial,
+        delivery_rate=rate_of(rates.deliveries) if rates.deliveries else None,
+        connection_rate=rate_of(rates.connections) if rates.connections else None,
         first_pause=retry.first,
         longest_pause=max(retry.first, min(retry.longest, _LONGEST_PAUSE)),
     )

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from relay.config.values import Address, Duration, Group, Nameservers, Networks, Routes
+from relay.config.values import Address, Duration, Group, Nameservers, Networks, Rate, Routes
 from relay.policy.retry import RetrySchedule
 
 _SCHEDULE = RetrySchedule()
@@ -39,14 +39,28 @@ class TimeoutSettings(Group):
 class ConcurrencySettings(Group):
     """Connections at once to one site, from the whole fleet together."""
 
-    limit: int = Field(default=20, ge=1, le=10_000, description="The most, however well it goes.")
-    initial: int = Field(default=2, ge=1, le=10_000, description="Where the window begins.")
+    limit: int = Field(default=20, ge=1, le=1000, description="The most, however well it goes.")
+    initial: int = Field(default=2, ge=1, le=1000, description="Where the window begins.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.initial > self.limit:
             raise ValueError("initial must not be above limit: lower initial or raise limit")
         return self
+
+
+class RateSettings(Group):
+    """How fast one site gets mail, from the whole fleet together: N/period, such as 100/min."""
+
+    deliveries: Rate = Field(
+        default="",
+        description="Deliveries begun, such as `100/min` or `20/30min,max_burst=1`; empty: as fast "
+        "as it goes.",
+    )
+    connections: Rate = Field(
+        default="",
+        description="Connections opened, in the same form; empty: no limit of their own.",
+    )
 
 
 class SessionSettings(Group):
@@ -114,6 +128,7 @@ class DeliverySettings(Group):
     )
     timeouts: TimeoutSettings = TimeoutSettings()
     concurrency: ConcurrencySettings = ConcurrencySettings()
+    rates: RateSettings = RateSettings()
     sessions: SessionSettings = SessionSettings()
 
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from relay.policy.shaping import rate_of
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -171,6 +173,13 @@ def mapped(value: object) -> object:
     return {key.strip(): item.strip() for key, _, item in pairs}
 
 
+def rate(text: str) -> str:
+    """A rate as it is written, or "" for none."""
+    if text:
+        rate_of(text)
+    return text
+
+
 Duration = Annotated[float, BeforeValidator(duration), Kind("duration", show_duration)]
 Size = Annotated[int, BeforeValidator(size), Kind("size", show_size)]
 Endpoint = Annotated[str, AfterValidator(endpoint), Kind("host:port")]
@@ -185,6 +194,7 @@ Nameservers = Annotated[
     BeforeValidator(listed),
     Kind("list of addresses"),
 ]
+Rate = Annotated[str, AfterValidator(rate), Kind("rate")]
 Address = Annotated[str, AfterValidator(address), Kind("IP address")]
 Routes = Annotated[
     dict[str, Endpoint], BeforeValidator(mapped), Kind("table of domain = host:port")

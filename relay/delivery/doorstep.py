@@ -98,13 +98,15 @@ class Doorstep:
     ) -> None:
         """Give connections back, and tell how the site behaved since the last time."""
         bad = is_of_site(failure)
+        limits = self._shaping.limits(path.name.source, path.name.site)
         parting = Parting(
             path=path.name,
-            limits=self._shaping.limits(path.name.source, path.name.site),
+            limits=limits,
             tokens=tuple(tokens),
             successes=path.staff.take_successes(),
             failures=int(bad),
             reply=str(failure.reply)[:200] if failure is not None and bad else "",
+            unused=path.give_allowance_back() if limits.delivery_rate is not None else 0,
         )
         self._farewells.append(_Farewell(parting, failure, parted))
         self._soon()

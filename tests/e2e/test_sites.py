@@ -86,3 +86,15 @@ def test_slow_sites_hold_up_nobody_else(site: Site, system: System) -> None:
     system.until(lambda: {one.id for one in sticky} <= site.ids().keys(), seconds=20)
     system.until_empty()
     assert max(site.traffic[f"127.0.2.{n + 1}"].most for n in range(20)) <= LIMIT
+
+
+def test_a_rate_holds_for_all_workers_together(site: Site) -> None:
+    rate = {"RELAY_DELIVERY__RATES__DELIVERIES": "120/min,max_burst=2"}
+    with System(site, VARIABLES | rate, workers=2) as system:
+        system.at("127.0.1.9", "paced.test")
+        accepted = submit(system.port, *(post(f"paced{n}", f"r{n}@paced.test") for n in range(8)))
+        system.until(lambda: accepted.keys() <= site.ids().keys())
+    times = sorted(one.at for one in site.taken if one.id in accepted)
+    # Two at once, then two a second: the eighth comes after three seconds, and not after many.
+    assert 2.5 < times[-1] - times[0] < 10
+    assert all(later - now > 0.9 for now, later in zip(times, times[3:], strict=False))
