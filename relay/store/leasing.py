@@ -8,9 +8,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from relay import log
 from relay.mail.delivery import Delivery
 from relay.store.client import StoreClient
-from relay.store.codec import Flag, decode_stored
+from relay.store.codec import Flag, NewerRecord, decode_stored
 from relay.store.keys import PartitionKeys, partition_keys
 from relay.store.script import Text, script
 
@@ -21,6 +22,8 @@ MOST_DELIVERIES = 50
 MOST_OCTETS = 1 << 20
 #: Deferrals of a delivery whose attempts a record keeps; older ones are overwritten.
 KEPT_DEFERRALS = 8
+
+_log = log.logger("relay.store")
 
 
 class LeaseOptions(Struct, frozen=True):
@@ -175,17 +178,16 @@ class Leasing:
 def _grant(partition: int, queue: str, entry: list[Any]) -> Grant:
     leases = []
     for at in range(1, len(entry), 2):
-        stored = decode_stored(entry[at + 1])
+        id_ = entry[at].decode()
+        try:
+            stored = decode_stored(entry[at + 1])
+            delivery = stored.delivery
+        except (NewerRecord, ValueError) as error:
+            # Nobody renews its lease, so it is reclaimed, and held in the end: the others go on.
+            _log.error("a delivery cannot be read", delivery=id_, error=str(error))
+            continue
         leases.append(
-            Lease(
-                partition,
-                entry[at].decode(),
-                stored.fence,
-                stored.flags,
-                stored.attempts,
-                queue,
-                stored.delivery,
-            )
+            Lease(partition, id_, stored.fence, stored.flags, stored.attempts, queue, delivery)
         )
     return Grant(queue, bool(entry[0]), tuple(leases))
 

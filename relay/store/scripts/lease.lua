@@ -7,7 +7,8 @@
 -- Returns {lease expires at ms, then for each queue: {1 or 0: more is ready, id, value, id, value ...}}. A queue that is asked
 --       for when no more may be granted answers {1} and keeps its wake entry.
 -- Said twice (same holder and seq): the same grant, as far as it is still held.
--- A delivery marked alone is leased by itself. One that a newer version wrote is left to a newer worker, and its queue with it.
+-- A delivery marked alone is leased by itself. One that a newer version wrote is left to a newer worker, and its queue with it:
+-- the answer is {0}, and the queue is rung again at the deadline.
 -- USES clock
 -- USES delivery
 -- USES lanes
@@ -114,7 +115,8 @@ local function take(queue, wanted)
     redis.call('ZREM', keys.wake, queue)
     redis.call('HDEL', KEYS[11], queue)
   else
-    entry[1] = 1
+    -- Where nothing could be granted, asking again at once would give the same.
+    entry[1] = (#entry > 1 or steps == MOST_STEPS) and 1 or 0
     redis.call('ZADD', keys.wake, now + tonumber(ARGV[4]), queue)
   end
   return entry
