@@ -75,6 +75,7 @@ class EgressPath:
         self.queues[queue] = None
         if queue in self._asked:
             self._asked[queue] = True
+        self.staff.rung()
         self.advance()
 
     def advance(self) -> None:
@@ -137,6 +138,13 @@ class EgressPath:
         else:
             self.staff.fill()
 
+    def give_allowance_back(self) -> int:
+        """Deliveries that were granted and will not begin: nothing is left to be sent here."""
+        if self.queues or self.supply or self.coming:
+            return 0
+        unused, self.allowance = self.allowance, 0
+        return unused
+
     def give_up(self) -> list[Lease]:
         """Let go of all that has not begun: the leases to be released."""
         jobs = list(self.supply)
@@ -155,7 +163,8 @@ class EgressPath:
             queue = (lease.partition, lease.queue)
             if queue not in queues:
                 queues.append(queue)
-        self.dispatcher.park(leases, queues, wait_ms, reason)
+        if queues:
+            self.dispatcher.park(leases, queues, wait_ms, reason)
 
     # What sessions ask and tell (relay.smtp.transaction.Driver).
 

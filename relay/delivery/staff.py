@@ -20,8 +20,10 @@ _PATIENCE = 0.02
 _BAD_HOST = 60.0
 #: The shortest time for which a site without any session is left alone, in ms.
 _SHORTEST_REST = 1000
-#: How long a path with sessions waits before it asks for more than it was granted, in seconds.
+#: How long a path with sessions waits before it asks for more than it was granted, in seconds: at
+#: first, and at most, for it doubles each time until a transaction was answered.
 _WINDOW_REST = 0.05
+_LONGEST_WINDOW_REST = 2.0
 #: How long queues rest, in ms, while other processes have all connections of a site that is well:
 #: at first, doubled at each refusal, and at most. Whoever has them may keep them idle for seconds.
 _FIRST_WAIT = 200
@@ -49,6 +51,12 @@ class Staff:
         self._probe = ""
         self._waiters = 0
         self._wait = _FIRST_WAIT
+        #: When more connections than there are may be asked for, and the next wait for that.
+        self._widen_at = 0.0
+        self._window_rest = _WINDOW_REST
+        #: Why nothing may begin before `_not_before`, and whether only connections were lacking.
+        self._reason = ""
+        self._lacking = False
 
     @property
     def busy(self) -> bool:
@@ -86,14 +94,35 @@ class Staff:
             # Others may be waiting for what is not needed here.
             self._give_spare_back()
             return
-        if not (self._path.supply or self._path.coming):
+        if self._rests() or not (self._path.supply or self._path.coming):
             return
         wanted = self._overdue() if self.has_sessions else 1
         for _ in range(min(wanted - len(self._opening), len(self._spare))):
             self._open(self._spare.pop(0))
         lacking = wanted - len(self._opening)
         if lacking > 0 and not self._probe:
-            self.ask(fresh=lacking)
+            self._ask_for_more(lacking)
+
+    def _ask_for_more(self, count: int) -> None:
+        """Ask for connections; deliveries are drawn from a rate only when some can be begun."""
+        left = self._widen_at - self._desk.loop.time()
+        if left > 0:
+            self._look_in(left)
+        else:
+            self.ask(fresh=count, deliveries=0 if self._path.allowance > 0 else 1)
+
+    def _rests(self) -> bool:
+        """Whether the site is to be left alone for long: then nothing is to wait for it here."""
+        left = self._not_before - self._desk.loop.time()
+        if self.busy or left * 1000 <= _SHORTEST_REST:
+            return False
+        self._path.refused(round(left * 1000), self._reason)
+        return True
+
+    def rung(self) -> None:
+        """A queue was rung: where connections were lacking, others may have given some back."""
+        if self._lacking and not self.has_place:
+            self._not_before = 0.0
 
     @property
     def has_sessions(self) -> bool:
@@ -109,7 +138,11 @@ class Staff:
         return count
 
     def _look_in(self, seconds: float) -> None:
-        """See in a while what can be done then."""
+        """See in a while, or sooner, what can be done then."""
+        due = self._desk.loop.time() + seconds
+        if self._timer is not None and self._timer.when() > due:
+            self._timer.cancel()
+            self._timer = None
         if self._timer is None:
             self._timer = self._desk.loop.call_later(seconds, self._look_again)
 
@@ -174,16 +207,16 @@ class Staff:
         """The answer; None where the store gave none."""
         self._asking = False
         if grant is None:
-            self._not_before = self._desk.loop.time() + _SHORTEST_REST / 1000
             self._rest(_SHORTEST_REST, "the store does not answer")
             return
         self._note(grant, ask)
         self._spare += grant.fresh
         self._path.allowance += grant.deliveries
-        if grant.fresh or grant.deliveries:
-            if len(grant.fresh) < len(ask.fresh):
-                # The window is used up; successes may widen it soon.
-                self._not_before = self._desk.loop.time() + _WINDOW_REST
+        if len(grant.fresh) < len(ask.fresh):
+            # The window is used up; successes may widen it soon.
+            self._widen_at = self._desk.loop.time() + self._window_rest
+            self._window_rest = min(self._window_rest * 2, _LONGEST_WINDOW_REST)
+        if grant.fresh or grant.deliveries or not ask.deliveries:
             self._wait = _FIRST_WAIT
             self._path.advance()
         else:
@@ -191,11 +224,10 @@ class Staff:
 
     def _refused(self, grant: Grant) -> None:
         """Nothing was granted."""
-        wait = grant.again_ms
-        if grant.state == "open":
+        wait, lacking = grant.again_ms, grant.state == "open"
+        if lacking:
             wait, self._wait = min(wait, self._wait), min(self._wait * 2, _LONGEST_WAIT)
-        self._not_before = self._desk.loop.time() + wait / 1000
-        self._rest(wait, grant.reply or "no connection is free at the site")
+        self._rest(wait, grant.reply or "no connection is free at the site", lacking=lacking)
 
     def _note(self, grant: Grant, ask: Ask) -> None:
         self._waiters = grant.waiters
@@ -211,9 +243,13 @@ class Staff:
         if gone:
             self._leave(gone)
 
-    def _rest(self, wait_ms: int, reason: str) -> None:
+    def _rest(self, wait_ms: int, reason: str, *, lacking: bool = False) -> None:
         """Nothing more may begin: where no session is left, the queues are parked."""
-        if not self.has_sessions:
+        self._not_before = self._desk.loop.time() + wait_ms / 1000
+        self._reason, self._lacking = reason, lacking
+        if self.has_sessions:
+            self._look_in(wait_ms / 1000)
+        else:
             self._give_spare_back()
             self._path.refused(wait_ms, reason)
 
@@ -227,6 +263,9 @@ class Staff:
     def succeeded(self, session: Session) -> None:
         """A transaction went its whole way."""
         self.successes += 1
+        if self._widen_at:
+            self._window_rest = _WINDOW_REST
+            self._widen_at = min(self._widen_at, self._desk.loop.time() + _WINDOW_REST)
         if self._probe and self.sessions.get(session) == self._probe:
             self._probe = ""
             self._leave([])
@@ -247,6 +286,8 @@ class Staff:
             self._leave([token], failure)
 
     def _leave(self, tokens: list[str], failure: Failure | None = None) -> None:
+        if self._probe in tokens:
+            self._probe = ""
         self._desk.leave(self._path, tokens, failure, self._left)
 
     def _left(self, left: Left | None, failure: Failure | None) -> None:
@@ -255,7 +296,6 @@ class Staff:
             self._path.advance()
             return
         again_ms = left.again_ms if left is not None else 0
-        self._not_before = self._desk.loop.time() + max(again_ms, _SHORTEST_REST) / 1000
         self._probe = ""
         self._rest(max(again_ms, _SHORTEST_REST), str(failure.reply))
 
