@@ -112,6 +112,7 @@ class Engine:
             holder=self._holder,
             lease_ms=round(settings.lease.seconds * 1000),
             lost=partial(_on_loop, self._loop, dispatcher.lost),
+            flagged=partial(_on_loop, self._loop, dispatcher.flagged),
         )
         self._heartbeat.start()
         self._pump = Pump(
@@ -231,6 +232,6 @@ class Engine:
         self._tasks.append(self._loop.create_task(repeat()))
 
 
-def _on_loop(loop: asyncio.AbstractEventLoop, lost: Callable[[Lease], None], lease: Lease) -> None:
+def _on_loop(loop: asyncio.AbstractEventLoop, tell: Callable[[Lease], None], lease: Lease) -> None:
     """From the heartbeat's thread."""
-    loop.call_soon_threadsafe(lost, lease)
+    loop.call_soon_threadsafe(tell, lease)

@@ -80,7 +80,6 @@ class Dispatcher:
         self.router = router
         self._options = options
         self._leasing = leasing
-        self._spool = spool
         self._connecting = connecting
         self._ring = ring
         self._leaser = Leaser(leasing, self.book)
@@ -227,7 +226,6 @@ class Dispatcher:
     def transaction(self, job: Job) -> Transaction:
         """What a session is to send for a job."""
         delivery = job.lease.delivery
-        lease = job.lease
         return Transaction(
             delivery.sender,
             tuple(recipient.address for recipient in delivery.recipients),
@@ -235,9 +233,7 @@ class Dispatcher:
             delivery.eight_bit,
             delivery.smtputf8,
             job.content,
-            None
-            if not delivery.chunks
-            else lambda: self._spool.chunks(lease.partition, lease.message, delivery.chunks),
+            (lambda: self._loader.chunks(job)) if delivery.chunks else None,
             job,
         )
 
@@ -257,6 +253,9 @@ class Dispatcher:
         metrics.CONNECTIONS_FAILED[failure.phase].inc()
         if not self.book.holds(job.lease) or (self.stopping and not doubt):
             self.hand_back(job)
+        elif job.missing:
+            self.conclusions.without_content(job.lease)
+            self.hand.end(job)
         elif self.conclusions.is_free(job, session, failure, doubt=doubt):
             job.breaks += 1
             job.path.supply.appendleft(job)
@@ -334,6 +333,15 @@ class Dispatcher:
         """The store says that the lease is another's now."""
         metrics.LOST.inc()
         self.book.strike(lease)
+
+    def flagged(self, lease: Lease) -> None:
+        """The store says that the lease's delivery is to be cancelled or held: what has not begun
+        does not begin any more."""
+        for job in self.hand:
+            if job.lease is lease and job in job.path.supply:
+                job.path.supply.remove(job)
+                self.hand.end(job)
+                self.conclusions.flagged(lease)
 
     def attempts(self) -> list[dict[str, Any]]:
         """The jobs in hand, as JSON fields."""

@@ -28,7 +28,8 @@ _log = log.logger("relay.delivery")
 class Heartbeat:
     """Renews every third of a lease.
 
-    `lost` is called, in the heartbeat's thread, for each lease that is another's now.
+    Called in the heartbeat's thread: `lost` for each lease that is another's now, `flagged` each
+    time for one whose delivery is to be cancelled or held.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Heartbeat:
         holder: str,
         lease_ms: int,
         lost: Callable[[Lease], None],
+        flagged: Callable[[Lease], None],
     ) -> None:
         self._book = book
         self._address = address
@@ -47,6 +49,7 @@ class Heartbeat:
         self._holder = holder
         self._lease_ms = lease_ms
         self._lost = lost
+        self._flagged = flagged
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -95,5 +98,7 @@ class Heartbeat:
                 # It may have been settled while this call was on its way.
                 if self._book.holds(lease):
                     self._lost(lease)
-            else:
-                self._book.renewed(lease, asked_at)
+                continue
+            self._book.renewed(lease, asked_at)
+            if word != b"kept":
+                self._flagged(lease)

@@ -20,6 +20,7 @@ class Job:
         "content",
         "lease",
         "leased_at",
+        "missing",
         "octets",
         "path",
         "proven",
@@ -43,5 +44,7 @@ class Job:
         self.attempted_at = 0.0
         #: The content in one piece; None before it is loaded, and where it lies in chunks.
         self.content: bytes | None = None
+        #: Some of its chunks are not in the store.
+        self.missing = False
         #: Sessions that ended under it before its final dot.
         self.breaks = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from msgspec import Struct
 
@@ -12,7 +12,7 @@ from relay.delivery.book import LeaseBook, now
 from relay.delivery.job import Job
 from relay.errors import RelayError
 from relay.store.leasing import MOST_DELIVERIES, Grant, Leasing
-from relay.store.spool import Spool
+from relay.store.spool import ContentMissing, Spool
 
 _log = log.logger("relay.delivery")
 #: Octets of content that one round trip brings, about.
@@ -105,6 +105,18 @@ class Loader:
         jobs.append(job)
         if len(jobs) == 1:
             self._loop.call_soon(self._go, partition)
+
+    async def chunks(self, job: Job) -> AsyncIterator[bytes]:
+        """The content of a job that lies in chunks. Raises ContentMissing, and marks the job."""
+        lease = job.lease
+        try:
+            async for chunk in self._spool.chunks(
+                lease.partition, lease.message, lease.delivery.chunks
+            ):
+                yield chunk
+        except ContentMissing:
+            job.missing = True
+            raise
 
     def _go(self, partition: int) -> None:
         jobs, self._jobs[partition] = self._jobs[partition], []

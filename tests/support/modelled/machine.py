@@ -9,7 +9,6 @@ from hypothesis.stateful import invariant, precondition, rule
 
 from relay.store.codec import Place
 from tests.support.modelled.base import (
-    DAY,
     QUEUES,
     SECOND,
     TENANTS,
@@ -19,7 +18,6 @@ from tests.support.modelled.base import (
 )
 from tests.support.modelled.check import check
 from tests.support.modelled.holders import Holders
-from tests.support.modelled.model import STAGED_MS
 from tests.support.modelled.operators import Operators
 from tests.support.modelled.passing import Time
 from tests.support.queue import New
@@ -139,9 +137,7 @@ class QueueMachine(Holders, Operators, Time):
     async def one_round(self) -> None:
         """As the pump and a worker do it."""
         queue, model = self.queue, self.model
-        await self.forget(
-            self.move_to(model.now + 10 * SECOND if model.at(Place.READY) else self.soon())
-        )
+        await self.forget(self.move_to(await self.soon()))
         answer = await queue.reclaim()
         expected = model.reclaim(50)
         assert (answer[0] == "grace") == (expected is None)
@@ -164,15 +160,15 @@ class QueueMachine(Holders, Operators, Time):
                 )  # fmt: skip
                 assert word in right
 
-    def soon(self) -> int:
-        """When something is to be done next."""
-        model = self.model
-        times = [one.due_ms for one in model.at(Place.LATER)]
-        times += [one.until for one in model.at(Place.LEASED)]
-        times += [one.accepted_ms + STAGED_MS for one in model.at(Place.STAGED)]
+    async def soon(self) -> int:
+        """When something is to be done next, by the store's own books."""
+        if self.model.at(Place.READY):
+            return self.model.now + 10 * SECOND
+        keys = self.queue.keys
+        times = [*(await self.queue.scores(keys.later)).values()]
+        times += (await self.queue.scores(keys.leased)).values()
         later = min(times, default=0)
-        later += -later % SECOND
-        return max(model.now + 10 * SECOND, min(later, model.now + 30 * DAY))
+        return max(self.model.now + 10 * SECOND, later + -later % SECOND)
 
     async def assert_empty(self) -> None:
         """Nothing but records and what ends by itself."""

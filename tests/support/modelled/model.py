@@ -267,8 +267,9 @@ class Model:
     def reclaim(self, limit: int) -> tuple[int, int] | None:
         """How many went back and how many were held; None in the time of grace."""
         grace = self.look()
-        for one in self.at(Place.LEASED):
-            one.until = min(one.until, self.now + LEASE_MS)
+        ahead = [one for one in self.at(Place.LEASED) if one.until > self.now + LEASE_MS]
+        for one in sorted(ahead, key=lambda one: (one.until, one.id))[:limit]:
+            one.until = self.now + LEASE_MS
         if grace > self.now:
             return None
         expired = [one for one in self.at(Place.LEASED) if one.until <= self.now]
