@@ -36,8 +36,11 @@ class DoorbellOptions(Struct, frozen=True):
 
     #: The list in the broker: Celery's default queue.
     broker_queue: str = "relay"
-    #: Seconds between two wake-ups while there is much to ring; after a pause one goes at once.
+    #: Seconds between two wake-ups at least; after a pause one goes at once.
     interval: float = 0.005
+    #: Seconds more for each queue that the wake-up before named: a task costs a worker a hundred
+    #: times what one more name in it costs, so where much is rung, wake-ups are few and full.
+    spread: float = 0.001
     #: Queues in one wake-up; as soon as so many wait, it is sent.
     most_queues: int = 50
     #: Names kept while the broker is away; beyond that the oldest are dropped.
@@ -59,7 +62,7 @@ class Doorbell:
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._urgent = False
-        self._last = 0.0
+        self._last = self._next = 0.0
         self._waiting = 0
         self._closed = False
         #: Wake-ups that the broker took, and names dropped because it could not or should not.
@@ -118,7 +121,7 @@ class Doorbell:
             if not full:
                 return
             self._timer.cancel()
-        left = self._last + self._options.interval - loop.time()
+        left = self._next - loop.time()
         self._urgent = full or left <= 0
         # "At once" is the next turn: what is rung in one turn goes into one wake-up.
         self._timer = loop.call_later(0 if self._urgent else left, self._flush)
@@ -132,8 +135,9 @@ class Doorbell:
         self._publish(self._wire)
 
     def _publish(self, wire: Wire) -> None:
+        options = self._options
         names, self._names = list(self._names), {}
-        queue, most = self._options.broker_queue, self._options.most_queues
+        queue, most = options.broker_queue, options.most_queues
         for start in range(0, len(names), most):
             if wire.in_flight >= _MOST_CALLS:
                 self._keep(names[start:])
@@ -141,6 +145,7 @@ class Doorbell:
             batch = names[start : start + most]
             wire.send(partial(self._answered, batch), "LPUSH", queue, wake_up(batch, queue))
         self._last = asyncio.get_running_loop().time()
+        self._next = self._last + options.interval + options.spread * min(len(names), most)
 
     def _answered(self, batch: Sequence[str], answer: Any) -> None:
         if isinstance(answer, int):

@@ -77,6 +77,19 @@ async def test_a_wake_up_after_a_pause_goes_at_once_and_the_next_waits_for_compa
     assert wakeups(broker)[1:] == [["0/second.example", "0/third.example"]]
 
 
+async def test_the_more_a_wake_up_names_the_longer_the_next_one_waits_for_company(
+    broker: ValkeyServer,
+) -> None:
+    async with doorbell(broker, interval=0.0, spread=30.0) as bell:
+        bell.ring(["0/first.example", "0/second.example"])
+        await until(lambda: bell.published == 1)
+        assert bell._next - asyncio.get_running_loop().time() == pytest.approx(60.0, abs=5.0)
+        bell.ring(["0/third.example"])
+        await bell.depth()
+        assert wakeups(broker) == [["0/first.example", "0/second.example"]]
+    assert wakeups(broker)[1:] == [["0/third.example"]]
+
+
 async def test_a_full_wake_up_does_not_wait(broker: ValkeyServer) -> None:
     names = [f"0/d{number}.example" for number in range(120)]
     async with doorbell(broker, interval=60.0) as bell:
