@@ -201,7 +201,9 @@ class Staff:
         self._desk.enter(self._path, self._held(), count, deliveries, self._granted)
 
     def _held(self) -> list[str]:
-        return [*self.sessions.values(), *self._opening.values(), *self._spare]
+        # A session that was just opened may still be among those being opened.
+        every = (*self.sessions.values(), *self._opening.values(), *self._spare)
+        return list(dict.fromkeys(every))
 
     def _granted(self, ask: Ask, grant: Grant | None) -> None:
         """The answer; None where the store gave none."""
