@@ -50,31 +50,41 @@ end
 local any_paused = redis.call('EXISTS', keys.paused) == 1
 local granted = {}
 
--- Moves up to `portion` deliveries of a lane into `entry`. Returns what they cost, the members that left `ready`, and whether
--- the queue is to be served no further.
+-- Moves up to `portion` deliveries of a lane into `entry`. Returns what they cost, how many of the members left `ready`, and
+-- whether the queue is to be served no further.
 local function grant_from(queue, lane, members, portion, entry)
-  local spent, taken, alone = 0, {}, false
-  for k = 1, math.min(portion, #members) do
-    local id = string.sub(members[k], #queue + #lane + 17)
-    local value = redis.call('HGET', deliveries, id)
-    if value then
-      local d = read(value)
-      alone = d and has(d, ALONE)
-      if not d or alone and #entry > 1 then return spent, taken, true end
+  local ids, moved, until_when = {}, {}, {}
+  for k = 1, math.min(portion, #members) do ids[k] = string.sub(members[k], #queue + #lane + 17) end
+  local values = #ids > 0 and redis.call('HMGET', deliveries, unpack(ids)) or {}
+  local spent, taken, stop = 0, 0, false
+  for k = 1, #ids do
+    local d = values[k] and read(values[k])
+    local alone = d and has(d, ALONE)
+    if values[k] and not d or alone and #entry > 1 then
+      stop = true
+      break
+    end
+    taken, stop = k, alone
+    if d then
       d.state, d.fence, d.holder = LEASED, d.fence + 1, holder
-      value = pack(d)
-      redis.call('HSET', deliveries, id, value)
-      redis.call('ZADD', leased, expires, id)
-      entry[#entry + 1] = id
+      local value, at = pack(d), #moved + 1
+      moved[at], moved[at + 1] = ids[k], value
+      until_when[at], until_when[at + 1] = expires, ids[k]
+      entry[#entry + 1] = ids[k]
       entry[#entry + 1] = value
-      granted[#granted + 1] = id
+      granted[#granted + 1] = ids[k]
       spent = spent + d.cost
       left = left - 1
     end
-    taken[#taken + 1] = members[k]
-    if alone then return spent, taken, true end
+    if alone then break end
   end
-  return spent, taken, false
+  if #moved > 0 then
+    redis.call('HSET', deliveries, unpack(moved))
+    redis.call('ZADD', leased, unpack(until_when))
+  end
+  -- They are the first of their lane, so they lie side by side.
+  if taken > 0 then redis.call('ZREMRANGEBYLEX', keys.ready, '[' .. members[1], '[' .. members[taken]) end
+  return spent, taken, stop
 end
 
 -- Serves the lane whose turn it is.
@@ -90,12 +100,9 @@ local function serve(queue, turns, wanted, entry)
   local portion = turns[2] and math.min(wanted, QUANTUM) or wanted
   local members = ready_of(queue, lane, portion + 1)
   local spent, taken, stop = grant_from(queue, lane, members, portion, entry)
-  if #taken > 0 then
-    redis.call('ZREM', keys.ready, unpack(taken))
-    redis.call('HSET', keys.clock, queue, virtual)
-  end
-  if #taken > 0 or #members == 0 then redis.call('ZREM', keys.turns, turns[1]) end
-  if #taken > 0 and #members > #taken then
+  if taken > 0 then redis.call('HSET', keys.clock, queue, virtual) end
+  if taken > 0 or #members == 0 then redis.call('ZREM', keys.turns, turns[1]) end
+  if taken > 0 and #members > taken then
     redis.call('ZADD', keys.turns, 0, queue .. '|' .. digits(virtual + spent, 15) .. '|' .. lane)
   end
   return stop
