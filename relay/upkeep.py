@@ -15,6 +15,7 @@ from relay.store.client import StoreClient
 from relay.store.keys import reference
 from relay.store.memory import memory
 from relay.store.timing import Timing
+from relay.store.wire import ReplyError
 
 #: Calls of one step at most in one round; the next round goes on.
 _MOST_CALLS = 20
@@ -54,7 +55,7 @@ class Pump:
         """Whether the broker holds more wake-ups than the fleet can use."""
         try:
             return await self._depth() > _ENOUGH * max(self._slots(), 1)
-        except RelayError:
+        except (RelayError, ReplyError):
             # It cannot be asked: the doorbell keeps what it can, and drops the rest.
             return False
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -226,8 +225,13 @@ class Engine:
         async def repeat() -> None:
             while True:
                 await asyncio.sleep(seconds)
-                with contextlib.suppress(RelayError):
+                try:
                     await work()
+                except RelayError as error:
+                    _log.warning("not done; it is tried again", error=str(error))
+                except Exception as error:  # noqa: BLE001 - it must be done again all the same
+                    context = {"message": "what is done again and again failed", "exception": error}
+                    self._loop.call_exception_handler(context)
 
         self._tasks.append(self._loop.create_task(repeat()))
 

@@ -137,6 +137,9 @@ class Dispatcher:
 
         def granted(grant: Grant | None) -> None:
             leases = grant.leases if grant is not None else ()
+            if self.stopping and leases:
+                self.do(self.release(leases))
+                leases = ()
             jobs = [job for lease in leases if (job := self._job(lease, path, proven))]
             self.table.give_back(count - len(jobs), proven=proven)
             path.granted(queue, grant, jobs)
@@ -345,18 +348,7 @@ class Dispatcher:
 
     def attempts(self) -> list[dict[str, Any]]:
         """The jobs in hand, as JSON fields."""
-        moment = self.loop.time()
-        return [
-            {
-                "delivery": job.lease.id,
-                "domain": job.lease.queue,
-                "site": job.path.name.site,
-                "fence": job.lease.fence,
-                "leased_s": round(moment - job.leased_at, 3),
-                "sending": bool(job.attempted_at),
-            }
-            for job in self.hand
-        ]
+        return self.hand.shown()
 
     async def stop(self, grace: float) -> None:
         """Hand everything back within `grace` seconds.
@@ -366,14 +358,15 @@ class Dispatcher:
         """
         self.stopping = True
         ends_at = self.loop.time() + grace
-        await self._leaser.close()
+        # The store may be away: what hosts and sessions are owed does not wait for it.
+        self.do(self._leaser.close())
         paths = list(self._paths.values())
         leases = [lease for path in paths for lease in path.give_up()]
         for job in self.hand:
             if not job.attempted_at:
                 self.hand.end(job)
                 leases.append(job.lease)
-        await self.release(leases)
+        self.do(self.release(leases))
         for path in paths:
             path.staff.end(at_once=False)
         await self._until(lambda: not len(self.hand), ends_at - grace / 2)

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from relay import metrics
-from relay.errors import RelayError
+from relay import log, metrics
 from relay.mail.outcome import Failure, Scope
 from relay.policy.shaping import Shaping
 from relay.store.keys import reference
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
 
 Granted = Callable[[Ask, Grant | None], None]
 Parted = Callable[[Left | None, Failure | None], None]
+
+_log = log.logger("relay.delivery")
 
 #: Failures in these phases say nothing about the site.
 _NOT_THE_SITE = ("local", "content")
@@ -141,11 +142,12 @@ class Doorstep:
         answers: Sequence[Left | None]
         try:
             answers = await self._paths.leave([one.parting for one in farewells])
-        except RelayError:
+        except Exception as error:  # noqa: BLE001 - whoever asked waits for the answer
             # What was held expires by itself.
+            _log.warning("connections not given back", error=str(error))
             answers = [None] * len(farewells)
         for one, left in zip(farewells, answers, strict=True):
-            one.parted(left, one.failure)
+            self._tell(one.parted, left, one.failure)
             if left is not None and left.queues:
                 self._ring(left.queues)
 
@@ -155,11 +157,20 @@ class Doorstep:
         answers: Sequence[Grant | None]
         try:
             answers = await self._paths.enter([one.ask for one in questions])
-        except RelayError:
+        except Exception as error:  # noqa: BLE001 - whoever asked waits for the answer
+            _log.warning("no connections granted", error=str(error))
             answers = [None] * len(questions)
         for one, grant in zip(questions, answers, strict=True):
             count_refusal(one.ask, grant)
-            one.granted(one.ask, grant)
+            self._tell(one.granted, one.ask, grant)
+
+    def _tell(self, what: Callable[..., None], *answer: object) -> None:
+        """Give one its answer, whatever it makes of it."""
+        try:
+            what(*answer)
+        except Exception as error:  # noqa: BLE001 - a bug; the others must not wait for ever
+            context = {"message": "taking an answer of the limits failed", "exception": error}
+            self._loop.call_exception_handler(context)
 
 
 def count_refusal(ask: Ask, grant: Grant | None) -> None:

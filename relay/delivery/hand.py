@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from relay.delivery.job import Job
 from relay.delivery.table import AttemptTable
@@ -92,3 +92,18 @@ class Hand:
         job.octets, job.content = 0, None
         self.made(job)
         self._room()
+
+    def shown(self) -> list[dict[str, Any]]:
+        """The jobs, as JSON fields."""
+        moment = self._loop.time()
+        return [
+            {
+                "delivery": job.lease.id,
+                "domain": job.lease.queue,
+                "site": job.path.name.site,
+                "fence": job.lease.fence,
+                "leased_s": round(moment - job.leased_at, 3),
+                "sending": bool(job.attempted_at),
+            }
+            for job in self
+        ]

@@ -12,7 +12,6 @@ from itertools import groupby
 
 from relay import log, metrics
 from relay.delivery.book import LeaseBook, now
-from relay.errors import RelayError
 from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.keys import partition_keys
@@ -72,7 +71,7 @@ class Heartbeat:
         while not await asyncio.to_thread(self._ended.wait, pause):
             try:
                 await self._renew(client)
-            except RelayError as error:
+            except Exception as error:  # noqa: BLE001 - without it all leases would be lost
                 _log.warning("leases not renewed", error=str(error), leases=len(self._book))
         await client.close()
 

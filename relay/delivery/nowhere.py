@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 from msgspec import structs
@@ -12,8 +13,9 @@ from relay.delivery.unroutable import RouteFailure
 from relay.mail.reply import Reply
 from relay.policy.shaping import Shaping
 from relay.store.codec import Flag
+from relay.store.keys import reference
 from relay.store.leasing import MOST_DELIVERIES, Grant
-from relay.store.paths import Parting, Path, Paths
+from relay.store.paths import Ask, Parting, Path, Paths
 
 if TYPE_CHECKING:
     from relay.delivery.dispatcher import Dispatcher
@@ -58,7 +60,15 @@ class Nowhere:
         path = Path("", f"?{domain}")
         # One failed look-up is enough to let a domain rest; it rests longer each time.
         usual = self._shaping.limits(path.source, path.site, domain)
-        limits = structs.replace(usual, connections=1, initial=1)
-        parting = Parting(path, limits, failures=1, reply=str(reply)[:200])
-        [left] = await self._paths.leave([parting])
-        self._desk.park([], [queue], max(left.again_ms, _SHORTEST_REST), str(reply))
+        limits = structs.replace(
+            usual, connections=1, initial=1, delivery_rate=None, connection_rate=None
+        )
+        # A failure counts again only from the connection that tries the site.
+        ask = Ask(path, reference(*queue), limits, fresh=(secrets.token_hex(8),), deliveries=1)
+        [grant] = await self._paths.enter([ask])
+        again_ms = grant.again_ms
+        if grant.fresh:
+            parting = Parting(path, limits, grant.fresh, failures=1, reply=str(reply)[:200])
+            [left] = await self._paths.leave([parting])
+            again_ms = left.again_ms
+        self._desk.park([], [queue], max(again_ms, _SHORTEST_REST), str(reply))

@@ -64,10 +64,10 @@ class Settler:
     ) -> None:
         error = answer.exception()
         if error is None:
+            self._go(partition)
             for item, word in zip(batch, answer.result(), strict=True):
                 self._settled(item, word.decode())
                 self._book.strike(item.lease)
-            self._go(partition)
             return
         # The same words again are harmless, and the outcome must not be lost.
         self._waiting[partition][:0] = batch

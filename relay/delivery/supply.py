@@ -10,7 +10,6 @@ from msgspec import Struct
 from relay import log, metrics
 from relay.delivery.book import LeaseBook, now
 from relay.delivery.job import Job
-from relay.errors import RelayError
 from relay.store.leasing import MOST_DELIVERIES, Grant, Leasing
 from relay.store.spool import ContentMissing, Spool
 
@@ -66,8 +65,7 @@ class Leaser:
                 await self._call(partition, batch)
         finally:
             del self._busy[partition]
-            for want in wants:
-                want.granted(None)
+            self._tell(wants, [None] * len(wants))
             wants.clear()
 
     async def _call(self, partition: int, batch: Sequence[Want]) -> None:
@@ -76,17 +74,24 @@ class Leaser:
             grants = await self._leasing.lease(
                 partition, [(want.queue, want.count) for want in batch]
             )
-        except RelayError as error:
+        except Exception as error:  # noqa: BLE001 - whoever asked waits for the answer
             _log.warning("no leases", error=str(error), queues=len(batch))
-            for want in batch:
-                want.granted(None)
+            self._tell(batch, [None] * len(batch))
             return
         for grant in grants:
             for lease in grant.leases:
                 self._book.enter(lease, asked_at)
         metrics.LEASED.inc(sum(len(grant.leases) for grant in grants))
+        self._tell(batch, grants)
+
+    def _tell(self, batch: Sequence[Want], grants: Sequence[Grant | None]) -> None:
+        """Give each its answer, whatever the others make of theirs."""
         for want, grant in zip(batch, grants, strict=True):
-            want.granted(grant)
+            try:
+                want.granted(grant)
+            except Exception as error:  # noqa: BLE001 - a bug; the others must not wait for ever
+                context = {"message": "taking leases failed", "exception": error}
+                self._loop.call_exception_handler(context)
 
 
 class Loader:

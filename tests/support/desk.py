@@ -18,7 +18,7 @@ from relay.delivery.dispatcher import Dispatcher, DispatchOptions
 from relay.delivery.heartbeat import Heartbeat
 from relay.delivery.route import RouteOptions, Router
 from relay.delivery.table import TableOptions
-from relay.errors import RelayError
+from relay.errors import RelayError, StoreUnavailable
 from relay.lookup.resolver import Resolver, ResolverOptions
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.retry import RetrySchedule
@@ -33,6 +33,7 @@ from relay.store.paths import PathOptions, Paths
 from relay.store.script import Script, Text
 from relay.store.spool import Spool
 from relay.store.timing import Timing, TimingOptions
+from relay.store.wire import ReplyError
 from relay.submission import Submission, Submitter
 from relay.upkeep import Pump
 from tests.support.queue import QueueStore
@@ -180,11 +181,12 @@ class Worker:
     async def _pump(self) -> None:
         tended = self.loop.time()
         while True:
-            with contextlib.suppress(RelayError):
+            # What fails is done again, as in a worker.
+            with contextlib.suppress(RelayError, ReplyError):
                 await self.pump.turn()
-                if self.loop.time() - tended > self.manner.lease / 3:
-                    tended = self.loop.time()
-                    await self.dispatcher.tend()
+            if self.loop.time() - tended > self.manner.lease / 3:
+                tended = self.loop.time()
+                await self.dispatcher.tend()
             await asyncio.sleep(_TURN)
 
     def _on_loop(self, tell: Callable[[Lease], None], lease: Lease) -> None:
@@ -220,8 +222,12 @@ class Worker:
     async def until_empty(self, patience: float = PATIENCE) -> None:
         """Wait until nothing is in the queue any more."""
         deadline = time.monotonic() + patience
-        while await self.client.read("HLEN", self.queue.keys.deliveries):
+        left = 1
+        while left:
             assert time.monotonic() < deadline, await self.describe()
+            # The store may be away, or may not have been back for long.
+            with contextlib.suppress(StoreUnavailable):
+                left = await self.client.read("HLEN", self.queue.keys.deliveries)
             await asyncio.sleep(0.02)
 
     def state(self) -> str:

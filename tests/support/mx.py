@@ -40,9 +40,9 @@ class Mx:
     #: Announces STARTTLS and uses this context.
     tls: ssl.SSLContext | None = None
     host: str = "127.0.0.1"
-    #: Seconds before the answer to a command.
+    #: Seconds before the answer to a command, by its first word.
     delays: Mapping[str, float] = field(default_factory=dict)
-    #: The answer to a command waits until its event is set.
+    #: The answer to a command, by its first word, waits until its event is set.
     gates: Mapping[str, asyncio.Event] = field(default_factory=dict)
 
     port: int = 0
@@ -151,9 +151,10 @@ class _Conversation:
 
     async def say(self, command: str, default: str) -> str:
         answer = self.mx.answer(command, default)
-        await asyncio.sleep(self.mx.delays.get(command, 0))
-        if command in self.mx.gates:
-            await self.mx.gates[command].wait()
+        verb = command.upper().split(" ", 1)[0]
+        await asyncio.sleep(self.mx.delays.get(verb, 0))
+        if verb in self.mx.gates:
+            await self.mx.gates[verb].wait()
         if answer == HANG_UP:
             raise _HungUp
         if answer == STALL:
