@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -64,14 +65,19 @@ def main() -> int:
     sandbox = enter()
     # As the first process of its namespace it would otherwise not be ended by SIGTERM.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    place = _HOME / "results" / f"run-{os.getpid()}"
+    # Two benchmarks of one checkout have the same process id, each in a namespace of its own.
+    place = _HOME / "results" / f"run-{os.stat('/proc/self/ns/pid').st_ino}-{os.getpid()}"
     place.mkdir(parents=True, exist_ok=True)
     dns = start_dns(sandbox, place)
     try:
-        return _Bench(asked, sandbox, place, console).run()
+        code = _Bench(asked, sandbox, place, console).run()
     finally:
         dns.terminate()
         dns.wait()
+    if code == 0:
+        # Otherwise logs and queues of the last run are left to be looked at.
+        shutil.rmtree(place, ignore_errors=True)
+    return code
 
 
 def _read(path: Path) -> list[Figures]:

@@ -62,7 +62,7 @@ def show(cases: Mapping[str, Case], results: Sequence[Figures], console: Console
 def _table(case: Case, systems: Sequence[str], runs: Runs) -> Table:
     columns = _COMMON | case.shown
     table = Table(title=f"{case.name}: {case.title}", title_justify="left")
-    for heading in ("", "n", *columns.values(), "foreign CPU", "right"):
+    for heading in ("", "n", *columns.values(), "foreign CPU", "right", "lost leases, doubles?"):
         table.add_column(heading, justify="left" if not heading else "right")
     for system in systems:
         some = runs[case.name, system]
@@ -70,13 +70,23 @@ def _table(case: Case, systems: Sequence[str], runs: Runs) -> Table:
         foreign = f"{middle(some, 'foreign_cpu') or 0:.0%}{'' if calm else ' !'}"
         right = "yes" if all(is_right(one) for one in some) else "NO"
         cells = [number(middle(some, name)) for name in columns]
-        table.add_row(system, str(len(some)), *cells, foreign, right)
+        table.add_row(system, str(len(some)), *cells, foreign, right, _own_count(some))
     for system in systems:
         if _OURS in systems and system != _OURS:
             ours, theirs = runs[case.name, _OURS], runs[case.name, system]
             ratios = (_ratio(ours, theirs, name) for name in columns)
-            table.add_row(f"{_OURS} : {system}", "", *ratios, "", "")
+            table.add_row(f"{_OURS} : {system}", "", *ratios, "", "", "")
     return table
+
+
+def _own_count(runs: Sequence[Figures]) -> str:
+    """What the system itself says it lost hold of, and may have sent twice, in all runs."""
+    sums = [
+        sum(one[name] for one in runs if one.get(name) is not None)
+        for name in ("lost_leases", "possible_doubles")
+        if any(one.get(name) is not None for one in runs)
+    ]
+    return ", ".join(map(str, sums))
 
 
 def _ratio(first: Sequence[Figures], second: Sequence[Figures], name: str) -> str:
