@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-import time
 from pathlib import Path
 
 import redis
@@ -59,13 +58,18 @@ class BareStore:
     def sync(self, *, always: bool) -> None:
         """Have the file synced before each answer, as it is; or not, while it is filled."""
         self.commands.config_set("appendfsync", "always" if always else "no")
-        self.commands.config_set("auto-aof-rewrite-percentage", 100 if always else 0)
 
-    def settle(self) -> None:
-        """Have its file rewritten, so that no rewrite falls into what is measured soon."""
+    def rewrite_by_itself(self, *, may: bool) -> None:
+        """Whether it rewrites its file when that has grown enough."""
+        self.commands.config_set("auto-aof-rewrite-percentage", 100 if may else 0)
+
+    def rewrite(self) -> float:
+        """Have it rewrite its file now; the seconds that it took."""
+        began = time.monotonic()
         self.commands.bgrewriteaof()
         while self.commands.info("persistence")["aof_rewrite_in_progress"]:
             time.sleep(_LOOK)
+        return time.monotonic() - began
 
     def stop(self) -> None:
         """Kill it, and remove its data."""

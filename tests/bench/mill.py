@@ -1,4 +1,4 @@
-"""A mill: Relay's own client code on one store, without SMTP: admit, lease and settle in batches."""
+"""A mill: Relay's own client code on one store, without SMTP: admit, lease, settle in batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from relay.mail.reply import Reply
 from relay.store.address import Address
 from relay.store.admission import Admission, AdmissionOptions
 from relay.store.client import StoreClient
-from relay.store.leasing import Lease, Leasing, LeaseOptions
+from relay.store.leasing import Lease, LeaseOptions, Leasing
 from relay.submission import Submission, Submitter
 
 #: Submissions that wait for their answer at once: what a busy reception has in flight.
