@@ -17,8 +17,9 @@ from relay.store.memory import memory
 from relay.store.timing import Timing
 from relay.store.wire import ReplyError
 
-#: Calls of one step at most in one round; the next round goes on.
-_MOST_CALLS = 20
+#: Calls of one step at most in one round; the next round goes on. There is one a second and fifty
+#: deliveries a call, and a hundred thousand may be due at nine o'clock.
+_MOST_CALLS = 200
 #: The broker holds enough wake-ups when there are so many for each slot of the fleet.
 _ENOUGH = 4
 _log = log.logger("relay.upkeep")

@@ -57,7 +57,7 @@ class EgressPath:
     @property
     def idle(self) -> bool:
         """Nothing is in hand and nothing is wanted: the path may be forgotten."""
-        return not (self.queues or self.supply or self.coming or self.staff.busy)
+        return not (self.wanting or self.supply or self.coming or self.staff.busy)
 
     @property
     def wanting(self) -> bool:
@@ -75,7 +75,6 @@ class EgressPath:
         self.queues[queue] = None
         if queue in self._asked:
             self._asked[queue] = True
-        self.staff.rung()
         self.advance()
 
     def advance(self) -> None:

@@ -38,7 +38,7 @@ class Staff:
         self._path = path
         self._desk = path.dispatcher
         self.sessions: dict[Session, str] = {}
-        self._opening: dict[asyncio.Task[None], str] = {}
+        self._opening: dict[asyncio.Task[Failure | None], str] = {}
         #: Connections that were granted and are not used yet.
         self._spare: list[str] = []
         self._asking = False
@@ -54,9 +54,8 @@ class Staff:
         #: When more connections than there are may be asked for, and the next wait for that.
         self._widen_at = 0.0
         self._window_rest = _WINDOW_REST
-        #: Why nothing may begin before `_not_before`, and whether only connections were lacking.
+        #: Why nothing may begin before `_not_before`.
         self._reason = ""
-        self._lacking = False
 
     @property
     def busy(self) -> bool:
@@ -119,11 +118,6 @@ class Staff:
         self._path.refused(round(left * 1000), self._reason)
         return True
 
-    def rung(self) -> None:
-        """A queue was rung: where connections were lacking, others may have given some back."""
-        if self._lacking and not self.has_place:
-            self._not_before = 0.0
-
     @property
     def has_sessions(self) -> bool:
         """There is a session, or one is being opened."""
@@ -155,23 +149,26 @@ class Staff:
         self._opening[task] = token
         task.add_done_callback(self._connected)
 
-    async def _connect(self, token: str) -> None:
+    async def _connect(self, token: str) -> Failure | None:
         found = await self._first_that_answers()
         if isinstance(found, Failure):
-            self._leave([token], found)
-            return
+            return found
         self._bad.pop(found.target.address, None)
         self.sessions[found] = token
         metrics.CONNECTIONS_OPEN.inc()
         found.start(self._path)
+        return None
 
-    def _connected(self, task: asyncio.Task[None]) -> None:
+    def _connected(self, task: asyncio.Task[Failure | None]) -> None:
         token = self._opening.pop(task)
         if task.cancelled():
             self._leave([token])
         elif task.exception() is not None:
             self._leave([token])
             self._desk.bug("opening a session failed", task)
+        elif (failure := task.result()) is not None:
+            # Not before: a question of the same turn would have held what is given back.
+            self._leave([token], failure)
         self._path.advance()
 
     async def _first_that_answers(self) -> Session | Failure:
@@ -226,10 +223,10 @@ class Staff:
 
     def _refused(self, grant: Grant) -> None:
         """Nothing was granted."""
-        wait, lacking = grant.again_ms, grant.state == "open"
-        if lacking:
+        wait = grant.again_ms
+        if grant.state == "open":
             wait, self._wait = min(wait, self._wait), min(self._wait * 2, _LONGEST_WAIT)
-        self._rest(wait, grant.reply or "no connection is free at the site", lacking=lacking)
+        self._rest(wait, grant.reply or "no connection is free at the site")
 
     def _note(self, grant: Grant, ask: Ask) -> None:
         self._waiters = grant.waiters
@@ -245,15 +242,18 @@ class Staff:
         if gone:
             self._leave(gone)
 
-    def _rest(self, wait_ms: int, reason: str, *, lacking: bool = False) -> None:
+    def _rest(self, wait_ms: int, reason: str) -> None:
         """Nothing more may begin: where no session is left, the queues are parked."""
-        self._not_before = self._desk.loop.time() + wait_ms / 1000
-        self._reason, self._lacking = reason, lacking
+        self._rest_until(wait_ms)
+        self._reason = reason
         if self.has_sessions:
             self._look_in(wait_ms / 1000)
         else:
             self._give_spare_back()
             self._path.refused(wait_ms, reason)
+
+    def _rest_until(self, wait_ms: int) -> None:
+        self._not_before = self._desk.loop.time() + wait_ms / 1000
 
     # What becomes of sessions.
 
@@ -290,6 +290,9 @@ class Staff:
     def _leave(self, tokens: list[str], failure: Failure | None = None) -> None:
         if self._probe in tokens:
             self._probe = ""
+        if failure is not None:
+            # Until the store has said for how long.
+            self._rest_until(_SHORTEST_REST)
         self._desk.leave(self._path, tokens, failure, self._left)
 
     def _left(self, left: Left | None, failure: Failure | None) -> None:

@@ -58,11 +58,28 @@ async def test_a_dead_site_costs_no_attempt_and_goes_on_by_a_probe(store_url: st
         await worker.until(lambda: worker.client.said["park"] >= 3)
         stored = [await worker.queue.stored(f"{one}.0") for one in ids]
         assert {one.attempts for one in stored if one} == {0}
+        assert await worker.connections() == 0
         async with Mx(port=server.port) as back:
             await worker.until_empty()
             assert len(back.taken) == 20
             assert back.connections <= 3
         worker.assert_at_rest()
+
+
+async def test_what_is_due_at_once_is_promoted_at_once(store_url: str) -> None:
+    async with Worker(store_url, {}) as worker:
+        worker.deaf = True
+        keys, now = worker.queue.keys, await worker.queue.now()
+        for _ in range(60):
+            await worker.queue.admitted(*[New(due_ms=now + 3_600_000)] * 50)
+        ids = await worker.client.read("ZRANGE", keys.later, 0, -1)
+        for at in range(0, len(ids), 500):
+            some = ids[at : at + 500]
+            await worker.client.read("ZADD", keys.later, *(x for one in some for x in (1, one)))
+        await worker.pump.turn()
+        assert await worker.client.read("ZCARD", keys.later) == 0
+        assert await worker.client.read("ZCARD", keys.ready) == 3000
+        await worker.client.read("FLUSHALL")
 
 
 async def test_a_greeting_that_refuses_parks_the_site_too(store_url: str) -> None:

@@ -267,7 +267,8 @@ class Worker:
         assert not desk.hand._to_be_alone
         assert desk.hand._alone is None
         for path in desk._paths.values():
-            assert not any((path.supply, path.coming, path._asked)), self.state()
+            coming = path.coming and not self.stopped
+            assert not any((path.supply, coming, path._asked)), self.state()
 
     async def connections(self) -> int:
         """Connections of all paths that the store counts as in use."""
