@@ -91,6 +91,8 @@ class Case(Struct, frozen=True, kw_only=True):
     tarpit: Delay | None = None
     #: Settings of Relay for this case alone, TOML; "" for its defaults.
     relay_settings: str = ""
+    #: The same for Postfix, as in main.cf.
+    postfix_settings: str = ""
     #: Seconds that one run may take.
     limit: float = 90.0
     #: The figures that the table shows besides those that all cases have, and what they are.

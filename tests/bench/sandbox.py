@@ -30,6 +30,8 @@ class Sandbox(Struct, frozen=True):
     #: Where healthy domains and tarpits have their host: one address each, names of their own.
     healthy: str = "127.0.0.10"
     slow: str = "127.0.0.11"
+    #: Where nobody listens: the address of all further domains.
+    nobody: str = "127.0.0.12"
     smtp_port: int = 25
     dns_port: int = 53
     #: Where the system under test takes messages.
@@ -72,6 +74,8 @@ def start_dns(sandbox: Sandbox, place: Path) -> subprocess.Popen[bytes]:
     lines = [
         "no-resolv\nno-hosts\nuser=root\nlisten-address=127.0.0.1\nbind-interfaces",
         f"port={sandbox.dns_port}\nlocal=/test/\nlocal-ttl=300\nmax-cache-ttl=300",
+        # Further domains have no MX, and an address at which nobody listens.
+        f"address=/test/{sandbox.nobody}",
     ]
     for number in range(MOST_DOMAINS):
         lines.append(f"mx-host=d{number}.test,mx.d{number}.test,10")

@@ -74,6 +74,10 @@ class System(abc.ABC):
         """What it counted itself: possible doubles, lost leases and the like."""
         return {}
 
+    def deferred(self) -> int:
+        """Deferrals so far, one for each recipient and attempt; 0 where it does not tell."""
+        return 0
+
     @abc.abstractmethod
     def stored(self) -> int:
         """Octets that its queue takes now: in memory for a store, else on disk."""

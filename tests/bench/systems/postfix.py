@@ -41,6 +41,7 @@ default_process_limit = 100
 smtp_destination_concurrency_limit = 50
 qmgr_message_active_limit = 50000
 qmgr_message_recipient_limit = 100000
+message_size_limit = 104857600
 """
 
 #: service, type, private, chroot, wakeup, process limit, command: master(5) without the rest.
@@ -101,7 +102,9 @@ class Postfix(System):
             if parent.stat().st_uid == os.geteuid() and parent.stat().st_mode & 0o005 != 0o005:
                 parent.chmod(parent.stat().st_mode | 0o055)
         values = {"place": self.place, "port": self.sandbox.submission[1]}
-        (self.place / "etc" / "main.cf").write_text(_MAIN.format(**values), encoding="utf-8")
+        (self.place / "etc" / "main.cf").write_text(
+            _MAIN.format(**values) + self.case.postfix_settings, encoding="utf-8"
+        )
         (self.place / "etc" / "master.cf").write_text(_MASTER.format(**values), encoding="utf-8")
 
     def command(self) -> tuple[Sequence[str], Mapping[str, str]]:
@@ -111,6 +114,10 @@ class Postfix(System):
     def process_name(self, command: str) -> str:
         """The daemon's name."""
         return command.partition(" ")[0].rpartition("/")[2]
+
+    def deferred(self) -> int:
+        """As its log has them."""
+        return (self.place / "maillog").read_bytes().count(b" status=deferred ")
 
     def stored(self) -> int:
         """Octets that its queue files take on the disk."""

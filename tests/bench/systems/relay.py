@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import redis
@@ -40,6 +40,7 @@ _COUNTERS = {
     "relay_leases_lost_total": "lost_leases",
     "relay_connections_opened_total": "connections",
 }
+_DEFERRED = 'relay_outcomes_total{outcome="deferred"'
 _NAMES = ("relay.cli smtp", "relay.cli exporter", "relay.cli up", "store.sock", "broker.sock")
 
 
@@ -58,7 +59,7 @@ class Relay(System):
     @property
     def durability(self) -> str:
         """As the running store is set."""
-        with self._store() as store:
+        with self.store() as store:
             found = store.config_get("append*")
         return f"append-only file {found['appendonly']}, appendfsync {found['appendfsync']}"
 
@@ -75,7 +76,7 @@ class Relay(System):
 
     def command(self) -> tuple[Sequence[str], Mapping[str, str]]:
         """`relay up`, without what the environment may say of settings."""
-        arguments = ["up", "--config", str(self.place / "relay.toml"), "--data", str(self._data)]
+        arguments = ["up", "--config", str(self.place / "relay.toml"), "--data", str(self.data)]
         env = {k: v for k, v in os.environ.items() if not k.startswith("RELAY_")}
         return (sys.executable, "-m", "relay.cli", *arguments), env
 
@@ -89,37 +90,48 @@ class Relay(System):
     def counters(self) -> Figures:
         """Summed over smtp and the workers; None where a role does not serve its metrics."""
         sums: dict[str, float] = dict.fromkeys(_COUNTERS.values(), 0.0)
+        try:
+            for name, value in self._metrics():
+                if name in _COUNTERS:
+                    sums[_COUNTERS[name]] += value
+        except OSError:
+            return dict.fromkeys(sums) | {"tasks": self._tasks()}
+        return {name: round(value) for name, value in sums.items()} | {"tasks": self._tasks()}
+
+    def deferred(self) -> int:
+        """As the workers count outcomes."""
+        return round(sum(value for name, value in self._metrics() if _DEFERRED in name))
+
+    def _metrics(self) -> Iterator[tuple[str, float]]:
+        """Each sample of smtp and the workers, by its name with its labels. Raises OSError."""
         for port in range(9926, 9927 + self.workers):
-            try:
-                address = _ENDPOINT.format(port=port)
-                with urllib.request.urlopen(address, timeout=5) as answer:
-                    text = answer.read().decode()
-            except OSError:
-                return dict.fromkeys(sums) | {"tasks": self._tasks()}
+            with urllib.request.urlopen(_ENDPOINT.format(port=port), timeout=5) as answer:
+                text = answer.read().decode()
             for line in text.splitlines():
                 name, _, value = line.rpartition(" ")
-                if name in _COUNTERS:
-                    sums[_COUNTERS[name]] += float(value)
-        return {name: round(value) for name, value in sums.items()} | {"tasks": self._tasks()}
+                if name and not name.startswith("#"):
+                    yield name, float(value)
 
     def _tasks(self) -> int:
         """Celery tasks published so far, each of which is one LPUSH."""
-        with redis.Redis(unix_socket_path=str(self._data / "broker.sock")) as broker:
+        with redis.Redis(unix_socket_path=str(self.data / "broker.sock")) as broker:
             return int(broker.info("commandstats").get("cmdstat_lpush", {}).get("calls", 0))
 
     def stored(self) -> int:
         """The store's used_memory."""
-        with self._store() as store:
+        with self.store() as store:
             return int(store.info("memory")["used_memory"])
 
     def queued(self) -> int:
         """Deliveries that are not final yet."""
-        with self._store() as store:
+        with self.store() as store:
             return int(store.hlen("relay:{p00}:deliveries"))
 
     @property
-    def _data(self) -> Path:
+    def data(self) -> Path:
+        """Its data directory."""
         return self.place / "data"
 
-    def _store(self) -> redis.Redis:  # type: ignore[type-arg]
-        return redis.Redis(unix_socket_path=str(self._data / "store.sock"))
+    def store(self) -> redis.Redis:  # type: ignore[type-arg]
+        """A connection to its store."""
+        return redis.Redis(unix_socket_path=str(self.data / "store.sock"))
