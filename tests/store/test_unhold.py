@@ -78,3 +78,18 @@ async def test_it_works_at_maxmemory(queue: QueueStore) -> None:
 async def test_missing_keys_are_refused(queue: QueueStore) -> None:
     with pytest.raises(ReplyError, match="ARGUMENTS"):
         await queue.run("unhold", queue.fixed("unhold"), 1, "id")
+
+
+async def test_the_possible_doubles_of_what_was_held_for_lost_leases_are_in_its_record(
+    queue: QueueStore,
+) -> None:
+    message = await queue.admitted()
+    for _ in range(4):
+        [lease] = await queue.lease()
+        await queue.expire(lease)
+        await queue.reclaim()
+    assert await queue.place(f"{message}.0") is Place.HELD
+    await queue.unhold(f"{message}.0")
+    [lease] = await queue.lease()
+    await queue.settle(lease)
+    assert (await queue.record(message))["p"] == b"4"

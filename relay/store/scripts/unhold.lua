@@ -8,6 +8,7 @@
 -- USES clock
 -- USES delivery
 -- USES lanes
+-- USES final
 -- USES pick
 local deliveries, later, held = KEYS[1], KEYS[2], KEYS[6]
 keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = KEYS[3], KEYS[4], KEYS[5], KEYS[7], KEYS[8], KEYS[9]
@@ -16,8 +17,10 @@ if not deadline or #ARGV < 2 or #KEYS ~= 8 + #ARGV then return redis.error_reply
 local now = now_ms()
 local answer, rung = {}, {}
 
-local function go_on(d, id)
+local function go_on(d, id, record)
   redis.call('ZREM', held, id)
+  note_doubts(record, d)
+  without(d, DOUBT)
   d.losses = 0
   if d.ms > now then
     d.state = LATER
@@ -32,7 +35,7 @@ local function unhold(id, record)
   local d, why = pick(deliveries, record, id)
   if not d then return why end
   without(d, HOLD)
-  if d.state == HELD then go_on(d, id) end
+  if d.state == HELD then go_on(d, id, record) end
   redis.call('HSET', deliveries, id, pack(d))
   return 'unheld'
 end

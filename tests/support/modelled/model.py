@@ -333,6 +333,7 @@ class Model:
             return self.absent(id_)
         one.hold = False
         if one.place is Place.HELD:
+            self._note_doubts(one)
             one.losses = 0
             if one.due_ms > self.now:
                 one.place = Place.LATER
