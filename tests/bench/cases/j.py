@@ -16,12 +16,12 @@ from tests.bench.stage import Stage, of_injection
 from tests.bench.systems.relay import Relay
 
 #: Seconds that domains rest the first time (then twice as long), and for which it is measured.
-_REST = 120
+_REST = 180
 _IDLE = 60.0
 #: A queue that was rung is rung again after ten seconds: what rests, rests longer than that.
 _RUNG = 11.0
 #: Seconds until all domains rest, at most; and between two looks.
-_PATIENCE = 100.0
+_PATIENCE = 200.0
 _LOOK = 0.2
 _WAKE = "relay:{p00}:wake"
 
