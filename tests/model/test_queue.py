@@ -26,7 +26,7 @@ PHASES = (
 
 @pytest.fixture
 def clocked() -> Iterator[ClockedServer]:
-    """A store whose clock the test moves. (Debian's redis-server does not run under libfaketime.)"""
+    """A store whose clock the test moves; Debian's redis-server does not run under libfaketime."""
     server = ClockedServer()
     server.start()
     yield server
