@@ -20,7 +20,7 @@ class RecipientState(StrEnum):
     QUEUED = "queued"
     #: An attempt is under way.
     LEASED = "leased"
-    #: An attempt failed for now: waits for the next one.
+    #: An attempt failed: it waits for the next one.
     DEFERRED = "deferred"
     DELIVERED = "delivered"
     BOUNCED = "bounced"
