@@ -55,7 +55,7 @@ def parked(stage: Stage) -> Figures:
     }
 
 
-def _wait(store: redis.Redis, domains: int, *, beyond: Callable[[], float]) -> bool:  # type: ignore[type-arg]
+def _wait(store: redis.Redis, domains: int, *, beyond: Callable[[], float]) -> bool:
     """Wait until all domains rest beyond a Unix time; whether they do."""
     deadline = time.monotonic() + _PATIENCE
     while _resting(store, beyond()) < domains:
@@ -65,7 +65,7 @@ def _wait(store: redis.Redis, domains: int, *, beyond: Callable[[], float]) -> b
     return True
 
 
-def _resting(store: redis.Redis, beyond: float) -> int:  # type: ignore[type-arg]
+def _resting(store: redis.Redis, beyond: float) -> int:
     """How many domains rest beyond a Unix time."""
     return int(store.zcount(_WAKE, beyond * 1000, "+inf"))
 

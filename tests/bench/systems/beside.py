@@ -62,5 +62,5 @@ class WithStore(System):
     def _store_place(self) -> Path:
         return self.place / "store"
 
-    def _store(self) -> redis.Redis:  # type: ignore[type-arg]
+    def _store(self) -> redis.Redis:
         return redis.Redis(port=self.store_port)

@@ -132,6 +132,6 @@ class Relay(System):
         """Its data directory."""
         return self.place / "data"
 
-    def store(self) -> redis.Redis:  # type: ignore[type-arg]
+    def store(self) -> redis.Redis:
         """A connection to its store."""
         return redis.Redis(unix_socket_path=str(self.data / "store.sock"))
