@@ -115,6 +115,7 @@ class Staff:
         left = self._not_before - self._desk.loop.time()
         if self.busy or left * 1000 <= _SHORTEST_REST:
             return False
+        metrics.PATH_REFUSED["window" if self._lacking else "breaker"].inc()
         self._path.refused(round(left * 1000), self._reason)
         return True
 

