@@ -56,6 +56,8 @@ class Staff:
         self._window_rest = _WINDOW_REST
         #: Why nothing may begin before `_not_before`.
         self._reason = ""
+        #: The same as a label: window or breaker.
+        self._refused_by = "breaker"
 
     @property
     def busy(self) -> bool:
@@ -115,7 +117,7 @@ class Staff:
         left = self._not_before - self._desk.loop.time()
         if self.busy or left * 1000 <= _SHORTEST_REST:
             return False
-        metrics.PATH_REFUSED["window" if self._lacking else "breaker"].inc()
+        metrics.PATH_REFUSED[self._refused_by].inc()
         self._path.refused(round(left * 1000), self._reason)
         return True
 
@@ -224,10 +226,11 @@ class Staff:
 
     def _refused(self, grant: Grant) -> None:
         """Nothing was granted."""
-        wait = grant.again_ms
+        wait, by = grant.again_ms, "breaker"
         if grant.state == "open":
+            by = "window"
             wait, self._wait = min(wait, self._wait), min(self._wait * 2, _LONGEST_WAIT)
-        self._rest(wait, grant.reply or "no connection is free at the site")
+        self._rest(wait, grant.reply or "no connection is free at the site", by)
 
     def _note(self, grant: Grant, ask: Ask) -> None:
         self._waiters = grant.waiters
@@ -243,10 +246,10 @@ class Staff:
         if gone:
             self._leave(gone)
 
-    def _rest(self, wait_ms: int, reason: str) -> None:
+    def _rest(self, wait_ms: int, reason: str, by: str = "breaker") -> None:
         """Nothing more may begin: where no session is left, the queues are parked."""
         self._rest_until(wait_ms)
-        self._reason = reason
+        self._reason, self._refused_by = reason, by
         if self.has_sessions:
             self._look_in(wait_ms / 1000)
         else:
