@@ -1,0 +1,62 @@
+"""Messages come in: what is accepted and refused, by the way in."""
+
+from __future__ import annotations
+
+from relay.metrics.bounded import Bounded
+from relay.metrics.declare import TRIP, counter, gauge, histogram
+from relay.metrics.labels import REFUSALS, WAYS
+
+_OCTETS = tuple(1024 * 4**step for step in range(9))
+
+ACCEPTED = Bounded(
+    counter(
+        "relay_messages_accepted_total",
+        "Messages that became durable, by the way in. A submission repeated under its idempotency "
+        "key is not counted again, nor a DSN after a projector died half-way.",
+        "way",
+    ),
+    WAYS,
+)
+REPEATED = Bounded(
+    counter(
+        "relay_messages_repeated_total",
+        "Submissions answered with the id of a message accepted before, by their idempotency key; "
+        "by the way in.",
+        "way",
+    ),
+    WAYS,
+)
+REFUSED = Bounded(
+    counter(
+        "relay_messages_refused_total",
+        "Messages, recipients and commands refused at submission, by the way in and the reason "
+        "(syntax: all that a client said wrongly). Not bounces: nothing was accepted.",
+        "way",
+        "reason",
+    ),
+    WAYS,
+    REFUSALS,
+)
+ACCEPTED_RECIPIENTS = counter(
+    "relay_recipients_accepted_total", "Recipients of the messages accepted."
+)
+MESSAGE_BYTES = histogram(
+    "relay_message_bytes", "Size of the messages accepted, trace header included.", _OCTETS
+)
+ADMIT_SECONDS = histogram(
+    "relay_admit_seconds",
+    "From the last octet of a message that came over SMTP to its durability, waiting for its batch "
+    "included.",
+    TRIP,
+)
+RECEPTIONS = counter(
+    "relay_reception_connections_total",
+    "Connections of clients that were greeted. Those closed at once are not in it.",
+)
+RECEPTIONS_REFUSED = counter(
+    "relay_reception_connections_refused_total",
+    "Connections of clients closed at once, as a limit was reached or reception stops.",
+)
+RECEPTIONS_OPEN = gauge(
+    "relay_reception_connections_open", "Connections of clients that are open now."
+)
