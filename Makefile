@@ -26,7 +26,7 @@ test: $(DEV) peers ## Run all tests (ARGS=what pytest is to get)
 	@$(BIN)/pytest $(ARGS)
 
 .PHONY: check
-check: format-check lint types imports test ## Everything that must hold: format, lint, types, imports, tests
+check: fuzzer format-check lint types imports test ## Everything that must hold: format, lint, types, imports, tests
 
 .PHONY: format format-check lint types imports
 format: $(DEV) ## Bring all code into the one format
@@ -53,6 +53,12 @@ bench: $(DEV) peers ## Measure: SMTP in to SMTP out, beside Postfix (ARGS=what t
 bench-quick: $(DEV) peers ## Measure for two minutes: the most telling cases, beside Postfix
 	@$(BIN)/python -m tests.bench --quick $(ARGS)
 
+# Seconds for each target.
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz: fuzzer ## Fuzz whatever reads what comes from outside (SECONDS=for each target, ARGS=targets)
+	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
+
 .PHONY: docs
 docs: $(DEV) ## Make the generated documents again
 	@$(BIN)/relay config docs > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
@@ -61,7 +67,7 @@ docs: $(DEV) ## Make the generated documents again
 
 .PHONY: clean
 clean: ## Remove the environment and everything generated (not the data directory)
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. Installed again when what it is made from changes. Pip tells errors alone.
@@ -77,6 +83,11 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing what its tests need (once)..."
 	@$(INSTALL) '.[dev]'
 	@touch $@ $(RUNTIME)
+
+# Without a wheel of it only inputs that were found before are tried.
+.PHONY: fuzzer
+fuzzer: $(DEV)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(INSTALL) '.[dev,fuzz]' || echo "There is no atheris for this Python."
 
 $(BIN)/python:
 	@tools/venv $(PYTHON) $(VENV)

@@ -8,6 +8,9 @@
     │   │                      the same tokens, or answer 451 / 503
     │   └── StoreFull          refused at maxmemory, nothing was applied: 452 / 503
     ├── NoSuchMessage          no record with that id, or its time in the store is over
+    ├── UnreadableRecord       leave what is stored as it is; the others go on
+    │   ├── NewerRecord            a newer version of Relay wrote it: leave it to its process
+    │   └── DamagedRecord          no version of Relay wrote it so
     └── IllegalTransition      a bug: a delivery was moved along an edge that does not exist
 
 A failed delivery is no error: it is an outcome (`relay.mail.outcome`).
@@ -54,6 +57,18 @@ class StoreFull(StoreUnavailable):
 
 class NoSuchMessage(RelayError):
     """The store has no record of that message id."""
+
+
+class UnreadableRecord(RelayError):
+    """What is stored cannot be read by this process, and is left untouched."""
+
+
+class NewerRecord(UnreadableRecord):
+    """A newer version of Relay wrote it."""
+
+
+class DamagedRecord(UnreadableRecord):
+    """No version of Relay wrote it so."""
 
 
 class IllegalTransition(RelayError):

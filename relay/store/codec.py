@@ -14,10 +14,12 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from relay.errors import DamagedRecord, NewerRecord
 from relay.mail.delivery import Attempt, Delivery, Record
 
 #: The version that this code writes; it reads this one and older ones.
 VERSION = 1
+_NEWEST = bytes((VERSION,))
 
 _T = TypeVar("_T", Delivery, Attempt, Record)
 _HEADER = struct.Struct(">BBBHBIdHH")
@@ -53,10 +55,6 @@ class Flag(IntFlag):
     MOVED = 32
 
 
-class NewerRecord(Exception):
-    """Written by a newer version of Relay: left untouched."""
-
-
 class Stored(Struct, frozen=True):
     """A delivery's header, and its body still encoded."""
 
@@ -80,16 +78,25 @@ class Stored(Struct, frozen=True):
 
 
 def decode_stored(value: bytes) -> Stored:
-    """A value of the hash `deliveries`. Raises NewerRecord."""
-    version, place, flags, attempts, losses, fence, ms, _cost, chunks = _HEADER.unpack_from(value)
-    if version > VERSION:
-        raise NewerRecord(f"a delivery has version {version}, this Relay reads up to {VERSION}")
+    """A value of the hash `deliveries`. Raises UnreadableRecord."""
+    if value[:1] > _NEWEST:
+        raise _newer("a delivery", value[0])
+    try:
+        return _decode_stored(value)
+    except (struct.error, IndexError, ValueError) as error:
+        raise DamagedRecord(f"a delivery's header is damaged: {error}") from error
+
+
+def _decode_stored(value: bytes) -> Stored:
+    _, place, flags, attempts, losses, fence, ms, _cost, chunks = _HEADER.unpack_from(value)
     at = _HEADER.size
     texts = []
     for _ in range(3):
         end = at + 1 + value[at]
         texts.append(value[at + 1 : end].decode())
         at = end
+    if at > len(value):
+        raise ValueError("it is cut off")
     holder, queue, lane = texts
     return Stored(
         Place(place),
@@ -112,8 +119,8 @@ def encode_delivery(delivery: Delivery) -> bytes:
 
 
 def decode_delivery(body: bytes) -> Delivery:
-    """The delivery in a body. Raises NewerRecord."""
-    return _checked(_delivery.decode(body))
+    """The delivery in a body. Raises UnreadableRecord."""
+    return _decoded("a delivery", _delivery, body)
 
 
 def encode_attempt(attempt: Attempt) -> bytes:
@@ -122,8 +129,8 @@ def encode_attempt(attempt: Attempt) -> bytes:
 
 
 def decode_attempt(value: bytes) -> Attempt:
-    """The attempt in a record's field. Raises NewerRecord."""
-    return _checked(_attempt.decode(value))
+    """The attempt in a record's field. Raises UnreadableRecord."""
+    return _decoded("an attempt", _attempt, value)
 
 
 def encode_record(record: Record) -> bytes:
@@ -132,14 +139,46 @@ def encode_record(record: Record) -> bytes:
 
 
 def decode_record(value: bytes) -> Record:
-    """The message's own part of a record. Raises NewerRecord."""
-    return _checked(_record.decode(value))
+    """The message's own part of a record. Raises UnreadableRecord."""
+    return _decoded("a record", _record, value)
 
 
-def _checked(value: _T) -> _T:
-    if value.version > VERSION:
-        raise NewerRecord(f"written as version {value.version}, this Relay reads up to {VERSION}")
-    return value
+def _decoded(what: str, decoder: msgspec.msgpack.Decoder[_T], value: bytes) -> _T:
+    try:
+        found = decoder.decode(value)
+    except ValueError as error:
+        # A newer version may have made other fields of it: then its version alone is read.
+        version = _version_of(value)
+        if version > VERSION:
+            raise _newer(what, version) from error
+        raise DamagedRecord(f"{what} is damaged: {error}") from error
+    if found.version > VERSION:
+        raise _newer(what, found.version)
+    return found
+
+
+class _Versioned(Struct, array_like=True):
+    """What every body begins with, whatever else is in it."""
+
+    version: int
+
+
+_versioned = msgspec.msgpack.Decoder(_Versioned)
+
+
+def _version_of(value: bytes) -> int:
+    """The version that a body names; 0 where it is none."""
+    try:
+        return _versioned.decode(value).version
+    except ValueError:
+        return 0
+
+
+def _newer(what: str, version: int) -> NewerRecord:
+    return NewerRecord(
+        f"{what} was written as version {version}, this Relay reads up to {VERSION}: "
+        "it is left to a newer process"
+    )
 
 
 class Ended(Struct, frozen=True):
@@ -155,13 +194,22 @@ class Ended(Struct, frozen=True):
     flags: Flag = Flag(0)
 
 
+_GIVEN_UP = {b"x": "expired", b"c": "cancelled"}
+
+
 def decode_outcome(field: bytes, value: bytes) -> Ended:
-    """A record's field `f<n>.<fence>` (scripts/settle.lua, scripts/lib/final.lua)."""
-    fence = int(field[field.index(b".") + 1 :])
-    kind = value[:1]
-    if kind == b"o":
-        attempt = decode_attempt(value[2 + value[1] :])
-        return Ended("attempted", fence, attempt.at_ms, attempt, None)
+    """A record's field `f<n>.<fence>` (scripts/settle.lua, scripts/lib/final.lua).
+
+    Raises UnreadableRecord.
+    """
+    try:
+        fence = int(field[field.index(b".") + 1 :])
+        kind = value[:1]
+        if kind == b"o":
+            attempt = decode_attempt(value[2 + value[1] :])
+            return Ended("attempted", fence, attempt.at_ms, attempt, None)
+        fate, at_ms = _GIVEN_UP[kind], int(value[1:14])
+    except (KeyError, IndexError, ValueError) as error:
+        raise DamagedRecord(f"an outcome is damaged: {error!r}") from error
     stored = decode_stored(value[14:])
-    fate = {b"x": "expired", b"c": "cancelled"}[kind]
-    return Ended(fate, fence, int(value[1:14]), None, stored.delivery, stored.flags)
+    return Ended(fate, fence, at_ms, None, stored.delivery, stored.flags)

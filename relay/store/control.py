@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from relay.errors import NoSuchMessage
+from relay.errors import NoSuchMessage, UnreadableRecord
 from relay.mail.ids import delivery_id, partition_of
 from relay.store.client import StoreClient
-from relay.store.codec import NewerRecord, decode_record, decode_stored
+from relay.store.codec import decode_record, decode_stored
 from relay.store.keys import PartitionKeys, partition_keys, reference
 from relay.store.script import Script, Text, script
 
@@ -163,7 +163,7 @@ class Control:
                 try:
                     if value is not None:
                         return decode_stored(value).chunks
-                except NewerRecord:
+                except UnreadableRecord:
                     continue
         return 0
 

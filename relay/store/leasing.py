@@ -9,9 +9,10 @@ from typing import Any
 from msgspec import Struct
 
 from relay import log
+from relay.errors import UnreadableRecord
 from relay.mail.delivery import Delivery
 from relay.store.client import StoreClient
-from relay.store.codec import Flag, NewerRecord, decode_stored
+from relay.store.codec import Flag, decode_stored
 from relay.store.keys import PartitionKeys, partition_keys
 from relay.store.script import Text, script
 
@@ -182,7 +183,7 @@ def _grant(partition: int, queue: str, entry: list[Any]) -> Grant:
         try:
             stored = decode_stored(entry[at + 1])
             delivery = stored.delivery
-        except (NewerRecord, ValueError) as error:
+        except UnreadableRecord as error:
             # Nobody renews its lease, so it is reclaimed, and held in the end: the others go on.
             _log.error("a delivery cannot be read", delivery=id_, error=str(error))
             continue

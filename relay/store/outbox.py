@@ -13,12 +13,12 @@ from typing import Any
 
 from msgspec import Struct
 
+from relay.errors import UnreadableRecord
 from relay.mail.delivery import Attempt, Record, Result
 from relay.mail.envelope import Recipient
 from relay.store.client import StoreClient
 from relay.store.codec import (
     Ended,
-    NewerRecord,
     Stored,
     decode_outcome,
     decode_record,
@@ -176,7 +176,7 @@ class Outbox:
         value = await self._client.read("HGET", self._keys.record(message), field)
         try:
             return None if value is None else decode_outcome(field.encode(), value)
-        except NewerRecord:
+        except UnreadableRecord:
             return None
 
     async def _outcome(self, entry: EventEntry, octets: int) -> FinalOutcome | None:

@@ -13,9 +13,10 @@ from typing import Any
 
 from msgspec import Struct
 
+from relay.errors import UnreadableRecord
 from relay.mail.ids import partition_of
 from relay.store.client import StoreClient
-from relay.store.codec import NewerRecord, Place, Stored, decode_stored
+from relay.store.codec import Place, Stored, decode_stored
 from relay.store.keys import PartitionKeys, partition_keys
 from relay.store.leasing import KEPT_DEFERRALS
 from relay.store.replies import parked_now
@@ -154,7 +155,7 @@ class Queues:
             try:
                 if value is not None:
                     found.append((name, decode_stored(value)))
-            except NewerRecord:
+            except UnreadableRecord:
                 continue
         return found
 

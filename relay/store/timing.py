@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from relay.errors import UnreadableRecord
 from relay.store.client import StoreClient
 from relay.store.codec import decode_stored
 from relay.store.keys import PartitionKeys, partition_keys
@@ -97,7 +98,10 @@ class Timing:
         if candidates:
             values = await self._client.read("HMGET", keys.deliveries, *candidates)
             for delivery, value in zip(candidates, values, strict=True):
-                chunks = decode_stored(value).chunks if value else 0
+                try:
+                    chunks = decode_stored(value).chunks if value else 0
+                except UnreadableRecord:
+                    continue
                 contents = keys.contents(delivery[:20], chunks)
                 names += (keys.record(delivery[:20]), *contents)
                 args += (delivery, len(contents))

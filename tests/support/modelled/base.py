@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize
+from hypothesis.stateful import RuleBasedStateMachine
 
 from relay.mail.delivery import Attempt, Result
 from relay.store.address import Address
@@ -26,9 +26,13 @@ QUEUES = ("a.example", "b.example", "c.example")
 TENANTS = ("", "t1", "t2")
 HOLDERS = ("w1", "w2", "w3")
 CONSUMERS = ("dsn", "hooks")
+#: So long all consumers must have applied an event before it is forgotten.
+KEEP_MS = 300_000
 #: Moves of the clock: some end leases, grace, waits, idempotency keys, records and deliveries.
-AHEAD = (SECOND, 5 * SECOND, 11 * SECOND, 31 * SECOND, 61 * SECOND, HOUR, DAY, 3 * DAY)
-BACK = (SECOND, 20 * SECOND, 2 * HOUR)
+AHEAD = (
+    SECOND, 5 * SECOND, 9 * SECOND, 11 * SECOND, 31 * SECOND, 61 * SECOND, HOUR, DAY, 3 * DAY,
+    -SECOND, -20 * SECOND, -2 * HOUR,
+)  # fmt: skip
 
 picks = st.integers(0, 1_000_000)
 news = st.builds(
@@ -49,8 +53,8 @@ class Modelled(RuleBasedStateMachine):
 
     server: ClockedServer
 
-    @initialize()
-    def begin(self) -> None:
+    def set_up(self) -> None:
+        """An empty store, and a model of it."""
         self.runner = asyncio.Runner()
         self.server.flush()
         self.server.set_clock(START_MS)
@@ -64,6 +68,7 @@ class Modelled(RuleBasedStateMachine):
         self.staged: dict[str, tuple[list[New], int, str]] = {}
         self.made = 0
         self.trimmed: set[tuple[str, str]] = set()
+        self.applied_at: dict[tuple[int, ...], int] = {}
 
     async def open(self) -> StoreClient:
         client = StoreClient(Address.parse(self.server.url))

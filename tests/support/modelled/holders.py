@@ -10,7 +10,7 @@ from hypothesis.stateful import precondition, rule
 
 from relay.mail.delivery import Delivery
 from relay.mail.envelope import Recipient
-from relay.store.codec import decode_stored, encode_delivery
+from relay.store.codec import Place, decode_stored, encode_delivery
 from tests.support.modelled.base import (
     HOLDERS,
     HOUR,
@@ -29,6 +29,12 @@ from tests.support.stored import Held
 class Holders(Modelled):
     """Leases: taken, renewed, settled, given back; by who holds them and by who no longer does."""
 
+    @precondition(lambda self: self.model.at(Place.READY))
+    @rule(holder=st.sampled_from(HOLDERS))
+    def lease_all(self, holder: str) -> None:
+        """What is ready in any queue."""
+        self.say_lease(holder, [(queue, 50) for queue in QUEUES], 50)
+
     @rule(
         holder=st.sampled_from(HOLDERS),
         wants=st.lists(
@@ -36,7 +42,10 @@ class Holders(Modelled):
         ),
         most=st.sampled_from((1, 2, 50, 50)),
     )
-    def lease(self, holder: str, wants: list[tuple[str, int]], most: int) -> None:
+    def lease_some(self, holder: str, wants: list[tuple[str, int]], most: int) -> None:
+        self.say_lease(holder, wants, most)
+
+    def say_lease(self, holder: str, wants: list[tuple[str, int]], most: int) -> None:
         self.seq += 1
         self.model.look()
         said = partial(self.queue.lease_raw, *wants, holder=holder, seq=self.seq, most=most)
@@ -90,64 +99,61 @@ class Holders(Modelled):
         for lease in still:
             self.model.all[lease.id].until = self.model.now + LEASE_MS
 
-    def chosen(self, numbers: list[int], *, good: bool) -> list[Held]:
-        """Leases of one holder: such as are held, or any there ever were."""
-        pool = [one for one in self.leases if not good or self.model.holds(one)]
-        if not pool:
-            return []
+    def held(self) -> list[Held]:
+        """The leases that are good."""
+        return [one for one in self.leases if self.model.holds(one)]
+
+    def chosen(self, numbers: list[int], pool: list[Held]) -> list[Held]:
+        """Some leases of one holder, each delivery once."""
         first = pool[numbers[0] % len(pool)]
         pool = [one for one in pool if one.holder == first.holder]
         found = {one.id: one for one in (pool[number % len(pool)] for number in numbers)}
         return list(found.values())
 
-    @precondition(lambda self: self.leases)
-    @rule(numbers=ids, good=st.booleans())
-    def extend(self, numbers: list[int], good: bool) -> None:
-        if leases := self.chosen(numbers, good=good):
-            answer = self.run(self.queue.extend(*leases))
-            self.model.look()
-            assert answer == [self.model.extend(lease) for lease in leases]
+    @precondition(lambda self: self.held())
+    @rule(numbers=ids)
+    def extend(self, numbers: list[int]) -> None:
+        leases = self.chosen(numbers, self.held())
+        answer = self.run(self.queue.extend(*leases))
+        self.model.look()
+        assert answer == [self.model.extend(lease) for lease in leases]
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.held())
     @rule(
         numbers=ids,
-        good=st.sampled_from((True, True, True, False)),
-        verb=st.sampled_from(("final", "final", "later", "hold")),
+        verb=st.sampled_from(("later", "later", "hold")),
         wait_ms=st.sampled_from((0, SECOND, 60 * SECOND, HOUR)),
-        event=st.sampled_from("dDbfp"),
+        event=st.sampled_from("fp"),
         tried=st.booleans(),
         twice=st.booleans(),
     )
-    def settle(
-        self, numbers: list[int], good: bool, verb: str, wait_ms: int, event: str, tried: bool,
-        twice: bool,
-    ) -> None:  # fmt: skip
-        leases = self.chosen(numbers, good=good)
-        if not leases:
-            return
-        if verb != "final":
-            event = "f" if event in "dDb" else event
-        done = {lease.id: self.left(lease) if verb == "final" else () for lease in leases}
-        tried = tried or verb == "final"
-        outcome = attempted(["u"], "delivered" if verb == "final" else "deferred")
-        if verb == "final":
-            # One by one, as each has recipients of its own.
-            leases = leases[:1]
-            outcome = attempted(done[leases[0].id], "delivered")
+    def defer(
+        self, numbers: list[int], verb: str, wait_ms: int, event: str, tried: bool, twice: bool
+    ) -> None:
+        """No recipient is through."""
+        leases = self.chosen(numbers, self.held())
+        outcome = attempted(["u"], "deferred") if tried else b""
         said: dict[str, Any] = {"verb": verb, "event": event, "wait_ms": wait_ms}
-        said["outcome"] = outcome if tried else b""
-        self.say_settle(leases, said, done, tried=tried, twice=twice)
+        said["outcome"] = outcome
+        none: dict[str, tuple[str, ...]] = {lease.id: () for lease in leases}
+        self.say_settle(leases, said, none, tried=tried, twice=twice)
 
-    @precondition(lambda self: self.leases)
+    @precondition(lambda self: self.held())
+    @rule(n=picks, event=st.sampled_from("dDbB"), twice=st.booleans())
+    def settle(self, n: int, event: str, twice: bool) -> None:
+        """All recipients are through."""
+        [lease] = self.chosen([n], self.held())
+        done = self.left(lease)
+        said = {
+            "verb": "final", "event": event, "wait_ms": 0, "outcome": attempted(done, "delivered"),
+        }  # fmt: skip
+        self.say_settle([lease], said, {lease.id: done}, tried=True, twice=twice)
+
+    @precondition(lambda self: any(len(self.left(lease)) > 1 for lease in self.held()))
     @rule(n=picks, event=st.sampled_from("dDbB"), wait_ms=st.sampled_from((0, 60 * SECOND)))
     def settle_partly(self, n: int, event: str, wait_ms: int) -> None:
         """Some recipients are through, the others wait."""
-        leases = [
-            lease for lease in self.leases if self.model.holds(lease) and len(self.left(lease)) > 1
-        ]
-        if not leases:
-            return
-        lease = leases[n % len(leases)]
+        [lease] = self.chosen([n], [one for one in self.held() if len(self.left(one)) > 1])
         first, *left = self.left(lease)
         one = self.model.all[lease.id]
         chunks = self.model.messages[one.message].chunks
@@ -164,8 +170,6 @@ class Holders(Modelled):
     def say_settle(
         self, leases: list[Held], said: dict[str, Any], done: Any, *, tried: bool, twice: bool
     ) -> None:
-        held = [lease for lease in leases if self.model.holds(lease)]
-        before = self.run(self.everything()) if not held else None
         answer = self.run(self.queue.settle(*leases, **said))
         self.model.look()
         for lease, word in zip(leases, answer, strict=True):
@@ -174,26 +178,48 @@ class Holders(Modelled):
                 report=said["event"].isupper(), doubt=said["event"] == "p", attempted=tried,
             )  # fmt: skip
             assert word in expected, f"{lease}: {word}, not {expected}"
-        if before is not None:
-            self.assert_same(before, "a stale holder")
-        if twice and held:
+        if twice:
             before = self.run(self.everything())
-            again = self.run(self.queue.settle(*held, **said))
-            assert again == ["done"] * len(held)
+            assert self.run(self.queue.settle(*leases, **said)) == ["done"] * len(leases)
             self.assert_same(before, "a repeated settle")
 
+    @precondition(lambda self: self.held())
+    @rule(numbers=ids, wait_ms=st.sampled_from((0, 60 * SECOND)))
+    def release(self, numbers: list[int], wait_ms: int) -> None:
+        leases = self.chosen(numbers, self.held())
+        answer = self.run(self.queue.release(*leases, wait_ms=wait_ms))
+        for lease, word in zip(leases, answer, strict=True):
+            expected = self.model.release(lease)
+            assert word in expected, f"{lease}: {word}, not {expected}"
+
     @precondition(lambda self: self.leases)
-    @rule(numbers=ids, good=st.booleans(), wait_ms=st.sampled_from((0, 60 * SECOND)))
-    def release(self, numbers: list[int], good: bool, wait_ms: int) -> None:
-        if leases := self.chosen(numbers, good=good):
-            held = [lease for lease in leases if self.model.holds(lease)]
-            before = self.run(self.everything()) if not held else None
-            answer = self.run(self.queue.release(*leases, wait_ms=wait_ms))
-            for lease, word in zip(leases, answer, strict=True):
-                expected = self.model.release(lease)
-                assert word in expected, f"{lease}: {word}, not {expected}"
-            if before is not None:
-                self.assert_same(before, "a stale holder")
+    @rule(
+        n=picks,
+        how=st.sampled_from(("old", "another holder", "another fence")),
+        what=st.sampled_from(("release", "final", "later", "hold")),
+    )
+    def come_too_late(self, n: int, how: str, what: str) -> None:
+        """A holder that lost its lease, or one that never had it, changes nothing."""
+        # Such as somebody holds now, where there are any: they are what could go wrong.
+        taken = [one for one in self.leases if self.model.all[one.id].place is Place.LEASED]
+        pool = [one for one in taken if how != "old" or not self.model.holds(one)]
+        stale = (pool or self.leases)[n % len(pool or self.leases)]
+        if how == "another holder":
+            stale = Held(stale.id, stale.fence, "w0")
+        elif how == "another fence":
+            stale = Held(stale.id, stale.fence + 1 - 2 * (n % 2), stale.holder)
+        if self.model.holds(stale):
+            return
+        before = self.run(self.everything())
+        assert self.run(self.queue.extend(stale)) == ["lost"]
+        self.model.look()
+        if what == "release":
+            assert self.run(self.queue.release(stale))[0] in self.model.release(stale)
+        else:
+            said: dict[str, Any] = {"outcome": attempted(["u"], "delivered"), "event": "D"}
+            [word] = self.run(self.queue.settle(stale, verb=what, **said))
+            assert word in ({"done", "lost"} if stale in self.model.settled else {"lost"})
+        self.assert_same(before, f"{stale}, {how},")
 
 
 def _by_id(lease: Held) -> str:

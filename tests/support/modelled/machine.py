@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from relay.store.codec import Place
 from tests.support.modelled.base import (
+    HOLDERS,
     QUEUES,
     SECOND,
     TENANTS,
@@ -25,6 +26,17 @@ from tests.support.queue import New
 
 class QueueMachine(Holders, Operators, Time):
     """All of it. `server` is set by the test."""
+
+    @initialize(
+        messages=st.lists(st.lists(news, min_size=1, max_size=3), max_size=3), leased=st.booleans()
+    )
+    def begin(self, messages: list[list[New]], leased: bool) -> None:
+        """Not from nothing each time."""
+        self.set_up()
+        for deliveries in messages:
+            self.admit(deliveries, "", "", 0)
+        if leased:
+            self.say_lease(HOLDERS[0], [(queue, 50) for queue in QUEUES], 50)
 
     @precondition(lambda self: self.room())
     @rule(

@@ -1,15 +1,12 @@
-"""What operators and consumers of events say to the queue."""
+"""What operators and who writes DSNs say to the queue."""
 
 from __future__ import annotations
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from relay.store.script import script
+from relay.store.codec import Place
 from tests.support.modelled.base import (
-    CONSUMERS,
-    DAY,
-    HOUR,
     QUEUES,
     SECOND,
     TENANTS,
@@ -18,70 +15,63 @@ from tests.support.modelled.base import (
     picks,
 )
 
+NAMES = (*(f"q:{queue}" for queue in QUEUES), *(f"t:{tenant}" for tenant in TENANTS))
+
 
 class Operators(Modelled):
-    """Deliveries, queues and tenants held and let go on; claims closed; events trimmed."""
+    """Deliveries, queues and tenants held and let go on; claims closed."""
 
     @precondition(lambda self: self.model.all)
-    @rule(numbers=ids, what=st.sampled_from(("cancel", "hold", "unhold")))
-    def ask(self, numbers: list[int], what: str) -> None:
-        chosen = self.some(numbers, list(self.model.all))
+    @rule(numbers=ids, what=st.sampled_from(("cancel", "hold", "unhold", 0, 30, 7200, 777_600)))
+    def ask(self, numbers: list[int], what: str | int) -> None:
+        """Of any deliveries."""
+        self.say(self.some(numbers, list(self.model.all)), what)
+
+    @precondition(lambda self: self.model.at(Place.LEASED))
+    @rule(numbers=ids, what=st.sampled_from(("cancel", "hold", "unhold", 0, 30, 7200, 777_600)))
+    def ask_of_leased(self, numbers: list[int], what: str | int) -> None:
+        """Of such as are being attempted."""
+        self.say(self.some(numbers, [one.id for one in self.model.at(Place.LEASED)]), what)
+
+    @precondition(lambda self: self.model.at(Place.HELD))
+    @rule(numbers=ids)
+    def unhold(self, numbers: list[int]) -> None:
+        self.say(self.some(numbers, [one.id for one in self.model.at(Place.HELD)]), "unhold")
+
+    def say(self, chosen: list[str], what: str | int) -> None:
+        """Cancel, hold, unhold, or reschedule in so many seconds."""
+        if isinstance(what, int):
+            due_ms = self.model.now + what * SECOND if what else 0
+            words, _ = self.run(self.queue.reschedule(*chosen, due_ms=due_ms))
+            assert words == [self.model.reschedule(id_, due_ms) for id_ in chosen]
+            return
         answer = self.run(getattr(self.queue, what)(*chosen))
         words = answer[0] if what == "unhold" else answer
         assert words == [getattr(self.model, what)(id_) for id_ in chosen]
 
-    @precondition(lambda self: self.model.all)
-    @rule(numbers=ids, wait_ms=st.sampled_from((0, 30 * SECOND, 2 * HOUR, 9 * DAY)))
-    def reschedule(self, numbers: list[int], wait_ms: int) -> None:
-        chosen = self.some(numbers, list(self.model.all))
-        due_ms = self.model.now + wait_ms if wait_ms else 0
-        words, _ = self.run(self.queue.reschedule(*chosen, due_ms=due_ms))
-        assert words == [self.model.reschedule(id_, due_ms) for id_ in chosen]
+    @rule(name=st.sampled_from(NAMES), on=st.booleans(), limit=st.sampled_from((1, 50)))
+    def hold_or_let_go(self, name: str, on: bool, limit: int) -> None:
+        """A queue or a tenant as a whole; one goes on in one step, or in several ones of which some
+        are still to come."""
+        kind, rest = name.split(":")
+        held = self.model.held_queues if kind == "q" else self.model.held_tenants
+        if on:
+            self.run(self.queue.pause(name))
+            held.add(rest)
+            word = ""
+        else:
+            word, *_ = self.run(self.queue.resume(name, limit=limit))
+            held.discard(rest)
+        if kind == "t":
+            self.model.going_on.discard(rest)
+            self.model.going_on |= {rest} if word == "more" else set()
 
-    @rule(queue=st.sampled_from(QUEUES))
-    def pause_queue(self, queue: str) -> None:
-        self.run(self.queue.pause(f"q:{queue}"))
-        self.model.held_queues.add(queue)
+    def claims(self) -> list[tuple[str, int]]:
+        return [claim for one in self.model.messages.values() for claim in sorted(one.claims)]
 
-    @rule(tenant=st.sampled_from(TENANTS))
-    def pause_tenant(self, tenant: str) -> None:
-        self.run(self.queue.pause(f"t:{tenant}"))
-        self.model.held_tenants.add(tenant)
-        self.model.going_on.discard(tenant)
-
-    @rule(queue=st.sampled_from(QUEUES))
-    def resume_queue(self, queue: str) -> None:
-        self.run(self.queue.resume(f"q:{queue}"))
-        self.model.held_queues.discard(queue)
-
-    @rule(tenant=st.sampled_from(TENANTS), limit=st.sampled_from((1, 50)))
-    def resume_tenant(self, tenant: str, limit: int) -> None:
-        """In one step, or in several ones of which some are still to come."""
-        word, *_ = self.run(self.queue.resume(f"t:{tenant}", limit=limit))
-        self.model.held_tenants.discard(tenant)
-        self.model.going_on.discard(tenant)
-        if word == "more":
-            self.model.going_on.add(tenant)
-
+    @precondition(lambda self: self.claims())
     @rule(n=picks)
     def close(self, n: int) -> None:
-        claims = [claim for one in self.model.messages.values() for claim in sorted(one.claims)]
-        if claims:
-            claim = claims[n % len(claims)]
-            assert self.run(self.queue.close(claim)) == [self.model.close(*claim)]
-            assert self.run(self.queue.close(claim)) == ["done"]
-
-    @rule(consumer=st.sampled_from(CONSUMERS), apply=st.booleans())
-    def trim(self, consumer: str, apply: bool) -> None:
-        """A consumer applies all events; those that both had a while ago are forgotten."""
-        events = self.run(self.queue.events())
-        self.trimmed.update(events)
-        if apply:
-            self.run(self.apply_all(consumer))
-        self.run(self.queue.trim(*CONSUMERS))
-
-    async def apply_all(self, consumer: str) -> None:
-        keys = self.queue.keys
-        last = await self.client.read("XREVRANGE", keys.events, "+", "-", "COUNT", 1)
-        if last:
-            await self.client.call(script("advance"), [keys.cursors], [consumer, last[0][0]])
+        claim = self.claims()[n % len(self.claims())]
+        assert self.run(self.queue.close(claim)) == [self.model.close(*claim)]
+        assert self.run(self.queue.close(claim)) == ["done"]

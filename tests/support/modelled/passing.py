@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from relay.store.codec import Place, decode_stored
-from tests.support.modelled.base import AHEAD, BACK, QUEUES, SECOND, START_MS, Modelled
+from relay.store.script import script
+from tests.support.modelled.base import AHEAD, CONSUMERS, KEEP_MS, SECOND, START_MS, Modelled
 
 
 class Time(Modelled):
@@ -14,18 +15,33 @@ class Time(Modelled):
 
     @rule(ms=st.sampled_from(AHEAD))
     def time_passes(self, ms: int) -> None:
-        self.set_now(self.model.now + ms)
+        """Forwards, or (below 0) the clock jumps back."""
+        self.set_now(max(START_MS, self.model.now + ms))
 
-    @rule(ms=st.sampled_from(BACK))
-    def clock_jumps_back(self, ms: int) -> None:
-        self.set_now(max(START_MS, self.model.now - ms))
+    @rule()
+    def holders_die(self) -> None:
+        """Leases run out while others look at them, so that there is no grace."""
+        for _ in range(4):
+            self.set_now(self.model.now + 9 * SECOND)
+            self.reclaim(50)
 
     def set_now(self, now: int) -> None:
         self.run(self.forget(self.move_to(now)))
 
-    @rule(limit=st.sampled_from((1, 50, 50)))
-    def promote(self, limit: int) -> None:
-        self.run(self.promote_with(limit))
+    @rule(
+        what=st.sampled_from(("promote", "promote", "reclaim", "ring", "trim")),
+        limit=st.sampled_from((1, 50, 50)),
+        some=st.integers(0, 2),
+    )
+    def upkeep(self, what: str, limit: int, some: int) -> None:
+        if what == "promote":
+            self.run(self.promote_with(limit))
+        elif what == "reclaim":
+            self.reclaim(limit)
+        elif what == "ring":
+            self.ring(limit, parked_ms=(0, SECOND, 900 * SECOND)[some])
+        else:
+            self.trim(CONSUMERS[some % 2], apply=limit == 1)
 
     async def promote_with(self, limit: int) -> None:
         _, _, _, named = await self.queue.promote(limit=limit)
@@ -53,7 +69,6 @@ class Time(Modelled):
             due = [one.id for one in model.at(Place.LATER) if one.due_ms <= model.now]
             assert not due, f"due, and not promoted: {due}"
 
-    @rule(limit=st.sampled_from((1, 50, 50)))
     def reclaim(self, limit: int) -> None:
         answer = self.run(self.queue.reclaim(limit))
         expected = self.model.reclaim(limit)
@@ -62,14 +77,49 @@ class Time(Modelled):
         else:
             assert (answer[0], answer[1], answer[2]) == ("reclaimed", *expected)
 
-    @rule(limit=st.sampled_from((1, 50)))
-    def ring(self, limit: int) -> None:
+    def ring(self, limit: int, parked_ms: int) -> None:
+        """Queues are rung, and put off by whoever drains them."""
         _, *rung = self.run(self.queue.ring(limit))
         for queue in rung:
             ready = [one for one in self.model.at(Place.READY) if one.new.queue == queue]
             assert ready, f"{queue} was rung, and has nothing"
             assert queue not in self.model.held_queues
+            if parked_ms:
+                self.run(self.queue.park(queue, wait_ms=parked_ms, why="421 no"))
+        _, *again = self.run(self.queue.ring(limit))
+        assert not {*rung} & {*again}, "rung twice at once"
 
-    @rule(queue=st.sampled_from(QUEUES), wait_ms=st.sampled_from((SECOND, 900 * SECOND)))
-    def park(self, queue: str, wait_ms: int) -> None:
-        self.run(self.queue.park(queue, wait_ms=wait_ms, why="421 no"))
+    def trim(self, consumer: str, *, apply: bool) -> None:
+        """A consumer applies all events; those that both had a while ago are forgotten."""
+        self.trimmed.update(self.run(self.queue.events()))
+        if apply:
+            self.run(self.apply_all(consumer))
+        now, before = self.model.now, self.run(self.stream())
+        applied = self.run(self.applied_by_all())
+        for entry in before:
+            if entry <= applied:
+                self.applied_at[entry] = min(self.applied_at.get(entry, now), now)
+        self.run(self.queue.trim(*CONSUMERS))
+        for entry in before - self.run(self.stream()):
+            assert now - self.applied_at.get(entry, now) >= KEEP_MS, f"{entry} is forgotten early"
+
+    async def stream(self) -> set[tuple[int, ...]]:
+        """The ids of the events' entries."""
+        entries = await self.client.read("XRANGE", self.queue.keys.events, "-", "+")
+        return {_moment(entry[0]) for entry in entries}
+
+    async def applied_by_all(self) -> tuple[int, ...]:
+        """Up to where every consumer has applied them."""
+        cursors = await self.client.read("HMGET", self.queue.keys.cursors, *CONSUMERS)
+        return min(_moment(cursor or b"0-0") for cursor in cursors)
+
+    async def apply_all(self, consumer: str) -> None:
+        keys = self.queue.keys
+        last = await self.client.read("XREVRANGE", keys.events, "+", "-", "COUNT", 1)
+        if last:
+            await self.client.call(script("advance"), [keys.cursors], [consumer, last[0][0]])
+
+
+def _moment(entry: bytes) -> tuple[int, ...]:
+    """An id of a stream's entry, so that ids can be compared."""
+    return tuple(map(int, entry.split(b"-")))

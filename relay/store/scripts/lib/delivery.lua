@@ -5,9 +5,11 @@ local LATER, READY, LEASED, HELD, STAGED = 1, 2, 3, 4, 5
 local CANCEL, HOLD, ALONE, REPORT, DOUBT, MOVED = 1, 2, 4, 8, 16, 32
 local LAYOUT = '>BBBHBI4dHHBc0Bc0Bc0'
 
--- nil for what a newer version of Relay wrote: that is left untouched, for a newer process.
+local SHORTEST = 25
+
+-- nil for what a newer version of Relay wrote, or none did: that is left untouched, for a newer process.
 local function read(value)
-  if string.byte(value) > VERSION then return nil end
+  if #value < SHORTEST or string.byte(value) > VERSION then return nil end
   local d = {}
   local version, at
   version, d.state, d.flags, d.attempts, d.losses, d.fence, d.ms, d.cost, d.chunks,
