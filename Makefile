@@ -23,7 +23,7 @@ run: $(RUNTIME) ## Run everything in the sandbox: nothing leaves this machine (D
 
 .PHONY: test
 test: $(DEV) peers ## Run all tests (ARGS=what pytest is to get)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: fuzzer format-check lint types imports test ## Everything that must hold: format, lint, types, imports, tests

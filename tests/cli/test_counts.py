@@ -49,7 +49,7 @@ def moved(counts: dict[str, Counted]) -> dict[str, float]:
     return {reason: count.more for reason, count in counts.items() if count.more}
 
 
-@pytest.mark.parametrize("name", REPLIES.keys() - {"STORE_UNAVAILABLE"})
+@pytest.mark.parametrize("name", sorted(REPLIES.keys() - {"STORE_UNAVAILABLE"}))
 def test_a_refusal_counts_with_its_reason(name: str) -> None:
     counts = counted()
     ReceptionCounts().refused(REPLIES[name])

@@ -25,7 +25,7 @@ async def test_what_is_submitted_is_delivered_and_nothing_is_left_in_hand(store_
         await worker.until_empty()
         assert len(server.taken) == 100
         assert [await worker.fates(one) for one in ids] == [["delivered"]] * 100
-        worker.assert_at_rest()
+        await worker.until_at_rest()
 
 
 async def test_a_slow_site_gets_sessions_up_to_its_window(store_url: str) -> None:
@@ -37,7 +37,7 @@ async def test_a_slow_site_gets_sessions_up_to_its_window(store_url: str) -> Non
         await worker.submit("u@a.example", 60)
         await worker.until_empty()
         assert server.most_open == 5
-        worker.assert_at_rest()
+        await worker.until_at_rest()
 
 
 async def test_a_rate_is_used_up_to_its_limit(store_url: str) -> None:
@@ -48,7 +48,7 @@ async def test_a_rate_is_used_up_to_its_limit(store_url: str) -> None:
         started = worker.loop.time()
         await worker.until_empty()
         assert 1.0 < worker.loop.time() - started < 3.5
-        worker.assert_at_rest()
+        await worker.until_at_rest()
 
 
 async def test_a_dead_site_costs_no_attempt_and_goes_on_by_a_probe(store_url: str) -> None:
@@ -64,7 +64,7 @@ async def test_a_dead_site_costs_no_attempt_and_goes_on_by_a_probe(store_url: st
             await worker.until_empty()
             assert len(back.taken) == 20
             assert back.connections <= 3
-        worker.assert_at_rest()
+        await worker.until_at_rest()
 
 
 async def test_what_is_due_at_once_is_promoted_at_once(store_url: str) -> None:
@@ -89,7 +89,7 @@ async def test_a_greeting_that_refuses_parks_the_site_too(store_url: str) -> Non
         ids = await worker.submit("u@a.example", 5)
         await worker.until_empty()
         assert [await worker.fates(one) for one in ids] == [["delivered"]] * 5
-        worker.assert_at_rest()
+        await worker.until_at_rest()
 
 
 async def test_what_is_to_be_alone_does_not_wait_under_lease_for_a_dead_site(
@@ -110,7 +110,7 @@ async def test_what_is_to_be_alone_does_not_wait_under_lease_for_a_dead_site(
 
         await asyncio.sleep(1)
         assert not await leased(), worker.state()
-        worker.assert_at_rest()
+        await worker.until_at_rest()
         await worker.queue.cancel(*await ids_of(worker))
 
 
@@ -202,7 +202,7 @@ async def test_unproven_sites_leave_half_of_the_table_to_those_that_answer(
             assert worker.dispatcher.table._unproven <= 4
             gate.set()
             await worker.until_empty()
-            worker.assert_at_rest()
+            await worker.until_at_rest()
 
 
 async def test_content_that_is_missing_holds_its_delivery_and_no_other(store_url: str) -> None:
@@ -218,7 +218,7 @@ async def test_content_that_is_missing_holds_its_delivery_and_no_other(store_url
             return await worker.queue.place(f"{bad}.0") is Place.HELD
 
         await until(held)
-        worker.assert_at_rest()
+        await worker.until_at_rest()
         await worker.queue.cancel(f"{bad}.0")
         assert [await worker.fates(one) for one in good] == [["delivered"]] * 9
 
@@ -236,7 +236,7 @@ async def test_a_chunk_that_is_missing_holds_its_delivery(store_url: str) -> Non
 
         await until(held)
         assert not server.taken
-        worker.assert_at_rest()
+        await worker.until_at_rest()
         await worker.queue.cancel(f"{bad}.0")
 
 
@@ -254,7 +254,7 @@ async def test_a_delivery_that_is_cancelled_in_the_midst_is_sent_or_cancelled_ne
         gate.set()
         await worker.until_empty()
         assert await worker.fates(sent) == ["cancelled"]
-        worker.assert_at_rest()
+        await worker.until_at_rest()
 
 
 async def test_what_was_not_begun_when_it_was_cancelled_is_not_sent(store_url: str) -> None:
@@ -278,7 +278,7 @@ async def test_what_was_not_begun_when_it_was_cancelled_is_not_sent(store_url: s
         await worker.until_empty()
         assert [await worker.fates(one) for one in pending] == [["cancelled"]] * len(pending)
         assert len(server.taken) == 3 - len(pending)
-        worker.assert_at_rest()
+        await worker.until_at_rest()
 
 
 async def test_what_a_newer_version_wrote_is_left_alone_without_asking_all_the_time(

@@ -62,7 +62,7 @@ async def test_a_store_that_is_away_in_the_midst_loses_and_doubles_nothing(
         await worker.until_empty(30)
         assert [await worker.fates(one) for one in ids] == [["delivered"]] * 10
         assert len(server.taken) == 10
-        worker.assert_at_rest()
+        await worker.until_at_rest()
 
 
 async def test_a_ring_while_the_store_is_away_is_made_good_when_it_is_back(
@@ -78,7 +78,7 @@ async def test_a_ring_while_the_store_is_away_is_made_good_when_it_is_back(
         await asyncio.to_thread(own_store.start)
         await worker.until_empty()
         assert len(server.taken) == 10
-        worker.assert_at_rest()
+        await worker.until_at_rest()
 
 
 async def test_errors_of_the_store_stop_nothing_for_good(store_url: str) -> None:
@@ -105,7 +105,7 @@ async def test_errors_of_the_store_stop_nothing_for_good(store_url: str) -> None
         await worker.until_empty()
         assert len(server.taken) == 20
         assert worker.heartbeat._thread.is_alive()
-        worker.assert_at_rest()
+        await worker.until_at_rest()
         worker.errors.clear()
 
 
@@ -123,7 +123,7 @@ async def test_a_lease_that_was_lost_before_the_final_dot_sends_none(store_url: 
         await worker.until(lambda: not len(worker.dispatcher.hand))
         assert not server.taken
         assert await worker.queue.extend(other) == ["kept"]
-        worker.assert_at_rest()
+        await worker.until_at_rest()
         worker.deaf = False
         await worker.queue.release(other)
         await worker.until_empty()
@@ -141,7 +141,7 @@ async def test_an_outcome_of_a_lost_lease_changes_nothing(store_url: str) -> Non
         await worker.dispatcher.conclusions.settler.drained()
         assert await worker.queue.extend(other) == ["kept"]
         assert await worker.fates(lost) == []
-        worker.assert_at_rest()
+        await worker.until_at_rest()
         assert await worker.queue.settle(other) == ["settled"]
         assert await worker.fates(lost) == ["delivered"]
 
@@ -171,7 +171,7 @@ async def test_a_worker_that_ends_gives_everything_back(store_url: str) -> None:
             await worker.queue.admitted(New(flags=Flag.ALONE))
         await worker.until(lambda: server.commands.count("DATA") == 2)
         await worker.stop(0.5)
-        worker.assert_at_rest()
+        await worker.until_at_rest()
         assert await worker.connections() == 0
         leased = await worker.queue.scores(worker.queue.keys.leased)
         assert not leased
@@ -188,7 +188,7 @@ async def test_what_is_after_its_final_dot_at_the_end_is_settled_as_in_doubt(
         [one] = await worker.submit("u@a.example")
         await worker.until(lambda: "." in server.commands)
         await worker.stop(0.3)
-        worker.assert_at_rest()
+        await worker.until_at_rest()
         assert await worker.connections() == 0
         assert await worker.queue.place(f"{one}.0") is Place.LATER
         assert (await worker.queue.record(one))["p"] == b"1"
@@ -211,7 +211,7 @@ async def test_a_worker_ends_in_its_time_while_the_store_is_away(
         await worker.until(lambda: not server.open, patience=2)
         await asyncio.to_thread(own_store.start)
         await asyncio.wait_for(ending, 10)
-        worker.assert_at_rest()
+        await worker.until_at_rest()
         fates = [fate for one in ids for fate in await worker.fates(one)]
         assert fates == ["delivered"] * len(server.taken)
         assert not await worker.queue.scores(worker.queue.keys.leased)

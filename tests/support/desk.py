@@ -258,17 +258,19 @@ class Worker:
                 found += [result.fate for result in results] or [ended.fate]
         return found
 
-    def assert_at_rest(self) -> None:
-        """Nothing is left in this process: no job, no room taken, no lease."""
+    async def until_at_rest(self) -> None:
+        """Wait until nothing is left in this process: the store's answer may still be on its way."""
+        await self.until(lambda: not self._left(), "left in this process")
+
+    def _left(self) -> list[object]:
+        """What is left of jobs, of room taken, and of leases."""
         desk = self.dispatcher
-        assert not len(desk.hand), self.state()
-        assert (desk.table.jobs, desk.table._unproven, desk.table._octets) == (0, 0, 0)
-        assert not len(desk.book)
-        assert not desk.hand._to_be_alone
-        assert desk.hand._alone is None
+        hand, table = desk.hand, desk.table
+        left: list[object] = [len(hand), table.jobs, table._unproven, table._octets, len(desk.book)]
+        left += [len(hand._to_be_alone), hand._alone]
         for path in desk._paths.values():
-            coming = path.coming and not self.stopped
-            assert not any((path.supply, coming, path._asked)), self.state()
+            left += [len(path.supply), path.coming and not self.stopped, bool(path._asked)]
+        return [one for one in left if one]
 
     async def connections(self) -> int:
         """Connections of all paths that the store counts as in use."""
