@@ -259,7 +259,7 @@ class Worker:
         return found
 
     async def until_at_rest(self) -> None:
-        """Wait until nothing is left in this process: the store's answer may still be on its way."""
+        """Wait until nothing is left in this process, and it has heard the store too."""
         await self.until(lambda: not self._left(), "left in this process")
 
     def _left(self) -> list[object]:
