@@ -6,7 +6,8 @@
     │   └── IdempotencyConflict    the key already stands for another message
     ├── StoreUnavailable       the call may or may not have been applied: say it again with
     │   │                      the same tokens, or answer 451 / 503
-    │   └── StoreFull          refused at maxmemory, nothing was applied: 452 / 503
+    │   ├── StoreFull          refused at maxmemory, nothing was applied: 452 / 503
+    │   └── NotReplicated      applied, but too few replicas have it: 451 / 503
     ├── NoSuchMessage          no record with that id, or its time in the store is over
     ├── UnreadableRecord       leave what is stored as it is; the others go on
     │   ├── NewerRecord            a newer version of Relay wrote it: leave it to its process
@@ -53,6 +54,10 @@ class StoreUnavailable(RelayError):
 
 class StoreFull(StoreUnavailable):
     """The store is at its maxmemory and refused the call; nothing was applied."""
+
+
+class NotReplicated(StoreUnavailable):
+    """Too few replicas have what was applied, and the patience for more is at its end."""
 
 
 class NoSuchMessage(RelayError):

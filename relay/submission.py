@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 from msgspec import Struct
@@ -17,6 +17,7 @@ from msgspec import Struct
 from relay import log, metrics
 from relay.errors import (
     IdempotencyConflict,
+    NotReplicated,
     RelayError,
     StoreFull,
     StoreUnavailable,
@@ -32,10 +33,17 @@ from relay.store.admission import Admission, NewDelivery, NewMessage
 from relay.store.codec import VERSION, Flag, encode_delivery, encode_record
 from relay.store.keys import CHUNK, lane, reference
 
+_log = log.logger("relay.submission")
+
 FULL = Reply(452, "4.3.1", "The queue is full, try again later")
 _CONFLICT = Reply(554, "5.5.4", "This idempotency key was used for another message")
 #: How often content is stored again when its chunks were gone before the message was admitted.
 _MOST_TRIES = 3
+#: Seconds that cancelling a message may take which its submitter is to hear was not accepted.
+_WITHDRAWAL = 5.0
+
+#: Cancels a message; how many of its deliveries may be sent all the same.
+Withdraw = Callable[[str], Awaitable[int]]
 
 
 class Submission(Struct, frozen=True, kw_only=True):
@@ -77,11 +85,14 @@ class Submitter:
         partitions: int,
         ring: Callable[[Sequence[str]], None],
         full: Callable[[], bool] = lambda: False,
+        withdraw: Withdraw | None = None,
     ) -> None:
         self._admission = admission
         self._partitions = partitions
         self._ring = ring
         self._full = full
+        self._withdraw = withdraw
+        self._withdrawing: set[asyncio.Task[None]] = set()
 
     def new_id(self, tenant: str = "", idempotency_key: str = "") -> str:
         """An id for a message, in the partition of its idempotency key where it has one."""
@@ -123,13 +134,41 @@ class Submitter:
     ) -> None:
         try:
             done = self._read(asked.result(), submission, partition)
+        except NotReplicated as error:
+            work = asyncio.ensure_future(self._give_up(accepted, submission, error))
+            self._withdrawing.add(work)
+            work.add_done_callback(self._withdrawing.discard)
         except Exception as error:  # noqa: BLE001 - every failure is the submitter's to hear
             failure = _failure(submission, error)
             if not accepted.cancelled():
                 accepted.set_exception(failure)
-            return
+        else:
+            if not accepted.cancelled():
+                accepted.set_result(done)
+
+    async def _give_up(
+        self, accepted: asyncio.Future[Accepted], submission: Submission, error: NotReplicated
+    ) -> None:
+        """First the message is cancelled, then its submitter hears that it is not accepted."""
+        await self._cancel(submission)
+        failure = _failure(submission, error)
         if not accepted.cancelled():
-            accepted.set_result(done)
+            accepted.set_exception(failure)
+
+    async def _cancel(self, submission: Submission) -> None:
+        """Not where the same is submitted again, under the same key or id, until it is accepted."""
+        if self._withdraw is None or submission.idempotency_key or submission.origin == "dsn":
+            return
+        try:
+            async with asyncio.timeout(_WITHDRAWAL):
+                doubtful = await self._withdraw(submission.id)
+        except (RelayError, TimeoutError) as error:
+            # It stays accepted, and its submitter submits it again.
+            _log.warning("a message was not withdrawn", id=submission.id, error=str(error))
+            doubtful = 1
+        else:
+            metrics.WITHDRAWN.inc()
+        metrics.POSSIBLE_DOUBLES.inc(doubtful)
 
     async def _submit_large(self, submission: Submission, message: NewMessage) -> Accepted:
         try:
@@ -138,6 +177,9 @@ class Submitter:
                 if answer[0] != b"missing":
                     return self._read(answer, submission, message.partition)
             raise StoreUnavailable("the store lost the content's chunks before it was admitted")
+        except NotReplicated as error:
+            await self._cancel(submission)
+            raise _failure(submission, error) from None
         except RelayError as error:
             raise _failure(submission, error) from None
 

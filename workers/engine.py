@@ -19,15 +19,15 @@ from relay.feedback.projector import CONSUMER, Projector
 from relay.ingress.health import HealthServer
 from relay.lookup.resolver import Resolver
 from relay.policy.shaping import Shaping
+from relay.store.access import Access
 from relay.store.address import Address
 from relay.store.admission import Admission, AdmissionOptions
-from relay.store.client import ClientOptions, StoreClient
+from relay.store.client import ClientOptions
 from relay.store.control import Control
 from relay.store.doorbell import Doorbell
 from relay.store.leasing import Lease, Leasing
 from relay.store.outbox import Outbox
 from relay.store.paths import Paths
-from relay.store.schema import agree
 from relay.store.spool import Spool
 from relay.store.timing import Timing
 from relay.submission import Submitter
@@ -58,27 +58,30 @@ class Engine:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
         self._ticks = 0
-        self._client = StoreClient(
+        self._access = Access(
             Address.parse(settings.store.url),
+            settings.store.durability,
             ClientOptions(patience=settings.store.timeout),
         )
+        self._client = self._access.client
         self._doorbell = Doorbell(Address.parse(settings.broker.url))
         partitions = settings.store.partitions
         self._leasing = Leasing(
             self._client, partitions, self._holder, options.lease_options(settings)
         )
         self._timing = Timing(self._client, partitions, options.timing_options(settings))
+        self._control = Control(
+            self._client, partitions, options.control_options(settings), self._doorbell.ring
+        )
         self._submitter = Submitter(
             Admission(
-                self._client,
+                self._access.accepting,
                 partitions,
                 AdmissionOptions(deadline_ms=round(settings.lease.deadline * 1000)),
             ),
             partitions,
             self._doorbell.ring,
-        )
-        self._control = Control(
-            self._client, partitions, options.control_options(settings), self._doorbell.ring
+            withdraw=self._control.withdraw,
         )
         self._outboxes = [Outbox(self._client, number, partitions) for number in range(partitions)]
         self._dispatcher: Dispatcher | None = None
@@ -89,8 +92,7 @@ class Engine:
     async def start(self, worker: WorkerInfo) -> None:
         """Open what is needed. Raises StoreUnavailable, ConfigError."""
         settings = self._settings
-        await self._client.start()
-        await agree(self._client, settings.store.partitions, settings.store.durability)
+        await self._access.open(settings.store.partitions, settings.store.replicas)
         router = Router(
             Resolver(options.resolver_options(settings)), options.route_options(settings)
         )
@@ -177,7 +179,7 @@ class Engine:
         if self._health is not None:
             await self._health.close()
         await self._doorbell.close()
-        await self._client.close()
+        await self._access.close()
         _log.info("worker stopped", mode=mode.value)
 
     @property

@@ -17,11 +17,21 @@ class StoreSettings(Group):
         description="Where the store is: redis://, rediss:// or unix:///path. Within reach of a "
         "running `relay up` that one's store is taken where nothing else names one.",
     )
-    durability: Literal["fsync", "relaxed"] = Field(
+    durability: Literal["fsync", "replicated", "relaxed"] = Field(
         default="fsync",
         description="What must have happened before a message is accepted. fsync: it is on the "
-        "store's disk (`appendfsync always`). relaxed: the store has it, and syncs every second: "
-        "a crash of its machine loses the last one. A store that promises less is refused.",
+        "store's disk (`appendfsync always`). replicated: and on those of `store.replicas` "
+        "replicas, so that it survives the loss of the primary. relaxed: the store has it, and "
+        "syncs every second: a crash of its machine loses the last one. A store that promises "
+        "less is refused.",
+    )
+    replicas: int = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description='How many replicas must have a message with `durability = "replicated"`. '
+        "0: all that are there at the start but one, and one at least. The store's "
+        "`min-replicas-to-write` must be as many.",
     )
     partitions: int = Field(
         default=1,

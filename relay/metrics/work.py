@@ -23,6 +23,22 @@ STORE_SECONDS = Bounded(
     ),
     STORE_CALLS,
 )
+REPLICATION_SECONDS = histogram(
+    "relay_store_replication_seconds",
+    "From asking the replicas of the store to all having what was written; one question covers all "
+    "that was written before it (store.durability = replicated).",
+    TRIP,
+)
+REPLICATION_SHORT = counter(
+    "relay_store_replication_short_total",
+    "Times that too few replicas of the store had what was written within a second; they are "
+    "waited for again, for as long as store.timeout.",
+)
+WITHDRAWN = counter(
+    "relay_messages_withdrawn_total",
+    "Messages that were cancelled and answered with 451, as too few replicas of the store had them "
+    "in time.",
+)
 STORE_FAILED = Bounded(
     counter(
         "relay_store_failures_total",

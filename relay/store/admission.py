@@ -116,7 +116,8 @@ class Admission:
                 new.expires_ms,
                 new.body,
             )
-        return self._client.call(ADMIT, _admit_keys(keys, message, chunks), args)
+        names = _admit_keys(keys, message, chunks)
+        return self._client.call(ADMIT, names, args, confirmed=part != "staged")
 
 
 def _admit_keys(keys: PartitionKeys, message: NewMessage, chunks: int) -> list[Text]:

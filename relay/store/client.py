@@ -18,6 +18,7 @@ from msgspec import Struct
 from relay.errors import StoreFull, StoreUnavailable
 from relay.store import observed
 from relay.store.address import Address
+from relay.store.confirm import NOTHING, Confirmation, Held
 from relay.store.script import Script, Text, is_unknown
 from relay.store.wire import ConnectionLost, ReplyError, Wire
 
@@ -51,13 +52,12 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     most_octets: int = 64 << 20
 
 
-class _Call:
+class _Call(Held):
     """One call until its answer: what to say, and how often it was said."""
 
     __slots__ = (
         "command",
-        "deadline",
-        "future",
+        "confirmed",
         "name",
         "pause",
         "repeatable",
@@ -69,11 +69,11 @@ class _Call:
     def __init__(
         self, future: asyncio.Future[Any], name: str, command: Sequence[Text], started: float
     ) -> None:
-        self.future = future
+        super().__init__(future)
         self.name = name
         self.command = command
         self.started = started
-        self.deadline = 0.0
+        self.confirmed = False
         self.script: Script | None = None
         self.repeatable = True
         self.repeats = 0
@@ -103,6 +103,7 @@ class StoreClient:
         self._on_answer = on_answer
         self._loop = asyncio.get_running_loop()
         self._wire: Wire | None = None
+        self._confirmations: dict[Wire, Confirmation] = {}
         self._connected_at = 0.0
         self._connecting: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -110,6 +111,8 @@ class StoreClient:
         self._parked_octets = 0
         self._closed = False
         self._last_error = "no connection yet"
+        #: How many replicas must have what a call wrote that is to be confirmed; 0: none.
+        self.replicas = 0
 
     async def start(self) -> None:
         """Connect. Raises StoreUnavailable or ReplyError at once where that fails."""
@@ -129,6 +132,11 @@ class StoreClient:
             await self._leaving
 
     @property
+    def address(self) -> Address:
+        """Where the server is that was connected to last."""
+        return self._address
+
+    @property
     def connected(self) -> bool:
         """Whether there is a connection, as far as is known."""
         return self._wire is not None and not self._wire.closed
@@ -144,14 +152,18 @@ class StoreClient:
         keys: Sequence[Text],
         args: Sequence[Text] = (),
         patience: float | None = None,
+        *,
+        confirmed: bool = False,
     ) -> asyncio.Future[Any]:
-        """Run a script until there is an answer.
+        """Run a script until there is an answer; `confirmed`: one that the replicas have, too.
 
         The future fails with StoreUnavailable when `patience` seconds have passed or too much is
-        waiting, with StoreFull, or with ReplyError where the script itself refused (a bug).
+        waiting, with NotReplicated, with StoreFull, or with ReplyError where the script itself
+        refused (a bug).
         """
         call = self._new(what.name, what.command(keys, args), patience)
         call.script = what
+        call.confirmed = confirmed and self.replicas > 0
         self._say(call)
         return call.future
 
@@ -178,17 +190,48 @@ class StoreClient:
         wire = self._wire
         if wire is None or wire.closed:
             self._park(call)
-        else:
-            wire.send(partial(self._answered, call, wire), *call.command)
+            return
+        wire.send(partial(self._answered, call, wire), *call.command)
+        if call.confirmed:
+            self._confirmation(wire).said(call)
+
+    def _confirmation(self, wire: Wire) -> Confirmation:
+        """What holds back the answers of a connection until replicas have it."""
+        found = self._confirmations.get(wire)
+        if found is None:
+            found = Confirmation(wire, self.replicas, self._finish, self._unheard)
+            open_ones = {one: held for one, held in self._confirmations.items() if not one.closed}
+            self._confirmations = {**open_ones, wire: found}
+        return found
+
+    def _unheard(self, wire: Wire, calls: Sequence[Held], error: Exception) -> None:
+        """Nobody can say any more what the replicas have: all is said again."""
+        if not wire.closed:
+            self._leave(wire)
+        for call in calls:
+            assert isinstance(call, _Call)  # noqa: S101 - said by none but this client
+            self._refused(call, wire, error)
 
     def _answered(self, call: _Call, wire: Wire, answer: Any) -> None:
         if call.future.done():
             return
         if isinstance(answer, Exception):
             self._refused(call, wire, answer)
-            return
-        call.future.set_result(answer)
-        self._on_answer(call.name, self._loop.time() - call.started, call.repeats)
+        elif call.confirmed:
+            call.answer = answer
+        else:
+            call.future.set_result(answer)
+            self._on_answer(call.name, self._loop.time() - call.started, call.repeats)
+
+    def _finish(self, call: Held) -> None:
+        """Replicas have what the call wrote, or its patience is at its end."""
+        assert isinstance(call, _Call)  # noqa: S101 - said by none but this client
+        if isinstance(call.answer, Exception):
+            observed.gave_up()
+            self._fail(call, call.answer)
+        else:
+            call.future.set_result(call.answer)
+            self._on_answer(call.name, self._loop.time() - call.started, call.repeats)
 
     def _refused(self, call: _Call, wire: Wire, error: Exception) -> None:
         """Say it again where that may help and harms nothing; otherwise give the error on."""
@@ -215,8 +258,7 @@ class StoreClient:
         self._last_error = str(error)
         if error.word == "READONLY" and wire is self._wire:
             # A replica answers: the primary is behind the same address, if it is anywhere.
-            self._wire = None
-            self._leaving = self._loop.create_task(wire.close())
+            self._leave(wire)
         pause = min(_FIRST_PAUSE * 2 ** min(call.repeats, 10), _LONGEST_PAUSE)
         call.repeats += 1
         if self._loop.time() + pause >= call.deadline:
@@ -225,8 +267,15 @@ class StoreClient:
         else:
             call.pause = self._loop.call_later(pause, self._say, call)
 
+    def _leave(self, wire: Wire) -> None:
+        """Say nothing more on a connection; what was said is still answered."""
+        if wire is self._wire:
+            self._wire = None
+            self._leaving = self._loop.create_task(wire.close())
+
     def _park(self, call: _Call) -> None:
         """Keep a call until there is a connection, or its patience ends."""
+        call.answer = NOTHING
         octets = call.octets()
         full = self._parked_octets + octets > self._options.most_octets
         if self._closed or full or len(self._parked) >= self._options.most_calls:

@@ -92,6 +92,10 @@ class Control:
             answers += _answers(batch, words)
         return answers
 
+    async def withdraw(self, message: str) -> int:
+        """Cancel a message; how many of its deliveries may be sent all the same, or were."""
+        return sum(answer.word != "cancelled" for answer in await self.cancel(message))
+
     async def reschedule(self, message: str, due_ms: int = 0) -> list[Answer]:
         """Attempt all deliveries next at `due_ms`, a Unix time, or now; no later than they expire.
 

@@ -7,33 +7,47 @@ from relay.errors import ConfigError
 from relay.store.client import StoreClient
 from relay.store.codec import VERSION
 from relay.store.keys import SCHEMA
+from relay.store.replication import replication
 from relay.store.wire import ReplyError
 
 _log = log.logger("relay.store")
 #: What each level of durability asks of `appendfsync`.
-_SYNC = {"fsync": (b"always",), "relaxed": (b"always", b"everysec")}
+_SYNC = {
+    "fsync": (b"always",),
+    "replicated": (b"always",),
+    "relaxed": (b"always", b"everysec"),
+}
 
 
-async def agree(client: StoreClient, partitions: int, durability: str) -> None:
+async def agree(client: StoreClient, partitions: int, durability: str, replicas: int = 0) -> int:
     """Check the store, and note in a new one what it is used with.
 
-    Raises ConfigError with all that does not fit, StoreUnavailable.
+    How many replicas an acceptance is to wait for: `replicas`, or where that is 0 all but one; none
+    unless the durability is `replicated`. Raises ConfigError with all that does not fit,
+    StoreUnavailable.
     """
-    problems = await _promises(client, durability)
+    found, problems = await _promises(client, durability)
+    wanted = 0
+    if durability == "replicated":
+        wanted, lacks = await replication(client, found, replicas)
+        problems += lacks
     if not problems:
         problems = await _history(client, partitions)
     if problems:
         raise ConfigError(problems)
+    return wanted
 
 
-async def _promises(client: StoreClient, durability: str) -> list[str]:
-    """What the store's own settings lack (docs/configuration.md, `store.durability`)."""
+async def _promises(client: StoreClient, durability: str) -> tuple[dict[bytes, bytes], list[str]]:
+    """The store's own settings, and what they lack (docs/configuration.md, `store.durability`)."""
     try:
-        answer = await client.read("CONFIG", "GET", "append*", "maxmemory-policy")
+        answer = await client.read(
+            "CONFIG", "GET", "append*", "maxmemory-policy", "min-replicas-to-write"
+        )
     except ReplyError as error:
         # Managed servers keep CONFIG to themselves: then it is the operator's word.
         _log.warning("the store does not tell its durability", error=str(error))
-        return []
+        return {}, []
     found = dict(zip(answer[::2], answer[1::2], strict=True))
     problems = []
     if found.get(b"appendonly") != b"yes" or found.get(b"appendfsync") not in _SYNC[durability]:
@@ -47,7 +61,7 @@ async def _promises(client: StoreClient, durability: str) -> list[str]:
             "store.url: the store would evict messages when it is full: set `maxmemory-policy "
             "noeviction` there"
         )
-    return problems
+    return found, problems
 
 
 async def _history(client: StoreClient, partitions: int) -> list[str]:

@@ -68,6 +68,7 @@ class Wire(asyncio.Protocol):
         self._watch: asyncio.TimerHandle | None = None
         self._closing = False
         self._idle: asyncio.Future[None] | None = None
+        self._last_word: Callable[[], None] | None = None
         self._gone: asyncio.Future[None] = self._loop.create_future()
 
     @classmethod
@@ -156,6 +157,10 @@ class Wire(asyncio.Protocol):
         if self._watch is None:
             self._watch = self._loop.call_later(self._timeout, self._look)
 
+    def at_the_end(self, say: Callable[[], None]) -> None:
+        """Have `say` called when all of this turn was said, to add to the same write."""
+        self._last_word = say
+
     async def close(self) -> None:
         """Wait for the answers in flight (each within its deadline), then close."""
         if self._transport is not None and not self._closing:
@@ -167,6 +172,9 @@ class Wire(asyncio.Protocol):
         await self._gone
 
     def _flush(self) -> None:
+        if self._last_word is not None:
+            say, self._last_word = self._last_word, None
+            say()
         out, self._out = self._out, []
         if self._transport is not None and out:
             self._transport.write(out[0] if len(out) == 1 else b"".join(out))

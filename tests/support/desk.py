@@ -72,10 +72,12 @@ class CountingClient(StoreClient):
         keys: Sequence[Text],
         args: Sequence[Text] = (),
         patience: float | None = None,
+        *,
+        confirmed: bool = False,
     ) -> asyncio.Future[Any]:
         """See StoreClient."""
         self.said[what.name] += 1
-        return super().call(what, keys, args, patience)
+        return super().call(what, keys, args, patience, confirmed=confirmed)
 
 
 class Worker:

@@ -21,11 +21,12 @@ from relay.ingress.listener import Listen, server_tls
 from relay.ingress.reception import ReceptionOptions
 from relay.ingress.smtp import serve
 from relay.mail.transaction import ReceiverOptions
+from relay.store.access import Access
 from relay.store.address import Address
 from relay.store.admission import Admission, AdmissionOptions
 from relay.store.client import ClientOptions, StoreClient
+from relay.store.control import Control
 from relay.store.doorbell import Doorbell
-from relay.store.schema import agree
 from relay.submission import Submitter
 
 _log = log.logger("relay.smtp")
@@ -81,10 +82,12 @@ def _reasons(client: StoreClient, full: Fullness, stop: asyncio.Event) -> list[s
 async def _serve(settings: Settings, stop: asyncio.Event) -> int:
     store, tls = settings.store, settings.smtp.tls
     async with contextlib.AsyncExitStack() as stack:
-        client = StoreClient(Address.parse(store.url), ClientOptions(patience=store.timeout))
-        await client.start()
-        await agree(client, store.partitions, store.durability)
-        stack.push_async_callback(client.close)
+        access = Access(
+            Address.parse(store.url), store.durability, ClientOptions(patience=store.timeout)
+        )
+        stack.push_async_callback(access.close)
+        await access.open(store.partitions, store.replicas)
+        client = access.client
         doorbell = Doorbell(Address.parse(settings.broker.url))
         stack.push_async_callback(doorbell.close)
         full = Fullness(
@@ -96,12 +99,18 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
         watch = asyncio.create_task(full.watch())
         stack.callback(watch.cancel)
         deadline = AdmissionOptions(deadline_ms=int(settings.lease.deadline * 1000))
-        admission = Admission(client, store.partitions, deadline)
+        admission = Admission(access.accepting, store.partitions, deadline)
         await stack.enter_async_context(
             endpoint(settings, "smtp", lambda: _reasons(client, full, stop))
         )
         server = await serve(
-            Submitter(admission, store.partitions, doorbell.ring, full),
+            Submitter(
+                admission,
+                store.partitions,
+                doorbell.ring,
+                full,
+                Control(client, store.partitions).withdraw,
+            ),
             reception_options(settings),
             listeners(settings),
             networks=[ip_network(network) for network in settings.smtp.networks],
