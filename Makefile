@@ -59,6 +59,10 @@ SECONDS ?= 60
 fuzz: fuzzer ## Fuzz whatever reads what comes from outside (SECONDS=for each target, ARGS=targets)
 	@$(BIN)/python -m tests.fuzz --seconds $(SECONDS) $(ARGS)
 
+.PHONY: simulate
+simulate: $(DEV) ## Simulate ten million messages on a virtual clock, in minutes (ARGS=what it is to get)
+	@$(BIN)/python -m tests.bench.simulate $(ARGS)
+
 .PHONY: docs
 docs: $(DEV) ## Make the generated documents again
 	@$(BIN)/relay config docs > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md

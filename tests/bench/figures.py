@@ -89,6 +89,8 @@ class Case(Struct, frozen=True, kw_only=True):
     #: What the sink does to healthy domains, and to tarpits.
     healthy: Delay | None = None
     tarpit: Delay | None = None
+    #: Milliseconds that each sync of the disk takes more than it does; 0: as it is.
+    sync_ms: float = 0.0
     #: Settings of Relay for this case alone, TOML; "" for its defaults.
     relay_settings: str = ""
     #: The same for Postfix, as in main.cf.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from msgspec import Struct
 _CPUACCT = Path("/sys/fs/cgroup/cpuacct")
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_LARGEST = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 #: Seconds between two looks at the memory.
 _LOOK = 0.25
 #: Names the file descriptor of the /proc that was there before the sandbox: it shows all processes.
@@ -44,6 +46,16 @@ class Process(Struct, frozen=True):
         except OSError:
             return ""
         return text.replace(b"\0", b" ").decode("utf-8", "replace").strip()
+
+    @property
+    def largest(self) -> int:
+        """The most octets of resident memory that it had since its start, 0 where it has ended."""
+        try:
+            text = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return 0
+        found = _LARGEST.search(text)
+        return int(found[1]) << 10 if found else 0
 
 
 def keep_outer_proc() -> None:
@@ -215,6 +227,8 @@ class Meter:
         self._by_process: dict[int, float] = {}
         #: Octets of resident memory, all processes of the system together.
         self.peak_rss = 0
+        #: Of a single process, by name: the largest that one of them was since its start.
+        self.largest: dict[str, int] = {}
         self._ended = threading.Event()
         self._watch = threading.Thread(target=self._look, daemon=True)
 
@@ -234,6 +248,7 @@ class Meter:
             name = self._name_of(one.command)
             spent = one.cpu - self._by_process.get(one.pid, 0.0)
             by_process[name] = by_process.get(name, 0.0) + spent
+            self.largest[name] = max(self.largest.get(name, 0), one.largest)
         self._ended.set()
         self._watch.join()
         foreign = max(busy - system - harness - kernel, 0.0)

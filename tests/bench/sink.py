@@ -21,7 +21,7 @@ from tests.bench.figures import Delay
 #: The layouts of struct live and struct entry in src/sink.c.
 _LISTENERS = 16
 _LIVE = struct.Struct(f"<5Q{_LISTENERS}Q{_LISTENERS}Q{_LISTENERS}Q")
-_ENTRY = struct.Struct("<QQIIII")
+_ENTRY = struct.Struct("<QQQIIII")
 #: Seconds between two looks at the counters.
 _LOOK = 0.01
 
@@ -57,10 +57,12 @@ class Live(Struct, frozen=True):
 
 
 class Arrival(Struct, frozen=True, array_like=True):
-    """A recipient's message at the sink."""
+    """A recipient's message at the sink; times are of CLOCK_MONOTONIC."""
 
+    #: When its final dot came, when the injector began it or should have, and when its MAIL came.
     done_ns: int
     sent_ns: int
+    began_ns: int
     message: int
     recipient: int
     octets: int

@@ -84,6 +84,7 @@ class Measured:
             "kernel_cpu_s": round(usage.kernel, 2),
             "foreign_cpu": round(usage.foreign / seconds, 3),
             "peak_rss_mb": self._meter.peak_rss >> 20,
+            "largest_mb": {k: v >> 20 for k, v in self._meter.largest.items()},
         }
 
 

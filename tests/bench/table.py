@@ -50,17 +50,23 @@ def middle(runs: Sequence[Figures], name: str) -> float | None:
 def show(cases: Mapping[str, Case], results: Sequence[Figures], console: Console) -> None:
     """Print a table for each case, then what is met of its bars."""
     runs = by_case(results)
+    verdicts = []
     for case in cases.values():
         systems = [system for name, system in runs if name == case.name]
         if systems:
             console.print(_table(case, systems, runs))
-            for bar in case.bars:
-                console.print(f"  {verdict(case, bar, runs)}")
+            for bar in case.bars if _OURS in systems else ():
+                verdicts.append(verdict(case, bar, runs))
+                console.print(f"  {verdicts[-1]}")
             console.print()
+    words = [one.rpartition(", ")[2].rpartition(": ")[2] for one in verdicts]
+    counts = (f"{words.count(word)} {word}" for word in ("met", "NOT met", "not measured"))
+    console.print(f"Bars: {', '.join(counts)}")
 
 
 def _table(case: Case, systems: Sequence[str], runs: Runs) -> Table:
-    columns = _COMMON | case.shown
+    known = {name for system in systems for one in runs[case.name, system] for name in one}
+    columns = {k: v for k, v in (_COMMON | case.shown).items() if k in known}
     table = Table(title=f"{case.name}: {case.title}", title_justify="left")
     for heading in ("", "n", *columns.values(), "foreign CPU", "right", "lost leases, doubles?"):
         table.add_column(heading, justify="left" if not heading else "right")

@@ -1,4 +1,4 @@
-"""Case D: B, and ten of the thousand domains tarpit. The healthy ones must not notice."""
+"""Case D: B, and ten of the thousand domains tarpit at DATA. The healthy ones must not notice."""
 
 from tests.bench.figures import Bar, Case, Delay, Load
 from tests.bench.stage import relayed

@@ -6,7 +6,7 @@
  * A delay makes the listener a tarpit: its reply at that place comes so much later. Beyond `most` sessions at once it
  * answers 421. PREFIX.live holds counters that a reader may map (struct live); at SIGTERM one struct entry for each
  * recipient of each message goes to PREFIX.log. A recipient is known by its address, r<message>-<k>@...; the time that
- * "X-Bench: <message> <ns>" names goes with it, and how many octets the body had.
+ * "X-Bench: <message> <ns>" names goes with it, when its MAIL came, and how many octets the body had.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -34,7 +34,7 @@ struct live {
     uint64_t recipients[MOST_LISTENERS], first_ns[MOST_LISTENERS], last_ns[MOST_LISTENERS];
 };
 
-struct entry { uint64_t done_ns, sent_ns; uint32_t message, recipient, octets, listener; };
+struct entry { uint64_t done_ns, sent_ns, began_ns; uint32_t message, recipient, octets, listener; };
 struct recipient { uint32_t message, number; };
 
 enum place { NOWHERE, BANNER, AT_RCPT, AT_DATA };
@@ -43,7 +43,7 @@ struct session {
     int fd, content, header, closed, parked;
     struct listener *from;
     struct session *next;          /* in the listener's queue of those that are delayed */
-    uint64_t due, sent;
+    uint64_t due, sent, began;
     const char *held;              /* the reply that is delayed */
     struct recipient *to;
     uint32_t count, room, octets;
@@ -112,7 +112,7 @@ static void record(struct session *s) {
         entries = realloc(entries, entry_room * sizeof *entries);
     }
     for (uint32_t k = 0; k < s->count; k++)
-        entries[entry_count++] = (struct entry){moment, s->sent, s->to[k].message, s->to[k].number, s->octets, n};
+        entries[entry_count++] = (struct entry){moment, s->sent, s->began, s->to[k].message, s->to[k].number, s->octets, n};
     if (!live->first_ns[n]) live->first_ns[n] = moment;
     live->last_ns[n] = moment;
     live->recipients[n] += s->count;
@@ -150,6 +150,7 @@ static int obey(struct session *s, const char *line, char *out, size_t *said) {
         if (delayed == AT_RCPT) { hold(s, reply); return 0; }
     } else if (!strncasecmp(line, "MAIL", 4)) {
         s->count = 0;
+        s->began = now();
         reply = "250 2.1.0 Ok\r\n";
     } else if (!strncasecmp(line, "DATA", 4)) {
         if (!s->count) reply = "503 5.5.1 Who is it for?\r\n";

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.bench import meter
+from tests.bench import meter, tools
 from tests.bench.figures import Case, Figures, Load
 from tests.bench.injector import Injected, inject
 from tests.bench.sandbox import Sandbox
@@ -98,7 +98,7 @@ class System(abc.ABC):
         with (self.place / "output").open("wb") as output:
             self._process = subprocess.Popen(
                 argv,
-                env=dict(env),
+                env=dict(env) | self._slow_sync(),
                 stdout=output,
                 stderr=output,
                 preexec_fn=self.group.join,
@@ -124,6 +124,15 @@ class System(abc.ABC):
         finally:
             self._kill_all()
         self._process = None
+
+    def _slow_sync(self) -> dict[str, str]:
+        """What makes the system's disk as slow to sync as the case wants it."""
+        if not self.case.sync_ms:
+            return {}
+        library = tools.library("slow_sync")
+        if library is None:
+            raise RuntimeError("a disk can be slowed down only where there is a C compiler")
+        return {"LD_PRELOAD": str(library), "SLOW_SYNC_US": f"{self.case.sync_ms * 1000:.0f}"}
 
     def _kill_all(self) -> None:
         for one in self.group.members():

@@ -41,6 +41,8 @@ _COUNTERS = {
     "relay_connections_opened_total": "connections",
 }
 _DEFERRED = 'relay_outcomes_total{outcome="deferred"'
+_CONTENTS = "relay:{p00}:c:*"
+_OPEN = "relay_attempts_open"
 _NAMES = ("relay.cli smtp", "relay.cli exporter", "relay.cli up", "store.sock", "broker.sock")
 
 
@@ -102,6 +104,10 @@ class Relay(System):
         """As the workers count outcomes."""
         return round(sum(value for name, value in self._metrics() if _DEFERRED in name))
 
+    def open_attempts(self) -> int:
+        """Deliveries that the workers have leased now."""
+        return round(sum(value for name, value in self._metrics() if name == _OPEN))
+
     def _metrics(self) -> Iterator[tuple[str, float]]:
         """Each sample of smtp and the workers, by its name with its labels. Raises OSError."""
         for port in range(9926, 9927 + self.workers):
@@ -121,6 +127,18 @@ class Relay(System):
         """The store's used_memory."""
         with self.store() as store:
             return int(store.info("memory")["used_memory"])
+
+    def contents(self) -> int:
+        """Contents that its store holds, in one piece or in several."""
+        with self.store() as store:
+            keys = store.scan_iter(_CONTENTS, count=1000)
+            return len({key.split(b":")[3] for key in keys})
+
+    def content_octets(self) -> int:
+        """How long one of the contents in its store is."""
+        with self.store() as store:
+            key = next(iter(store.scan_iter(_CONTENTS, count=1000)), None)
+            return int(store.strlen(key)) if key else 0
 
     def queued(self) -> int:
         """Deliveries that are not final yet."""
