@@ -47,7 +47,8 @@ def slowly_taken(stage: Stage) -> Figures:
 def _busy(run: Figures) -> float:
     """The share of the machine's cores that was busy, system and harness together."""
     spent = run["cpu_ms"] * run["delivered"] / 1000 + run["harness_cpu_s"] + run["kernel_cpu_s"]
-    return round(spent / (run["healthy_s"] * len(os.sched_getaffinity(0))), 3)
+    share = spent / (run["healthy_s"] * len(os.sched_getaffinity(0)))
+    return round(float(share), 3)
 
 
 CASE = Case(

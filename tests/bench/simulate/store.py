@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lupa.luajit21 import LuaRuntime
+from lupa.luajit21 import LuaRuntime  # type: ignore[import-untyped]
 
 from relay.policy.shaping import Limits, Rate
 from relay.store.keys import partition_keys
