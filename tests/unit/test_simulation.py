@@ -62,5 +62,5 @@ def test_a_window_grows_to_what_a_site_takes_and_mail_leaves_nearly_as_fast_as_i
 ) -> None:
     scene, record = run
     for row in summary.rows(scene, record):
-        if row.kind in ("fast", "limited", "few", "slow"):
+        if row.kind in ("fast", "few", "slow"):
             assert row.drained_min < row.soonest_min + 3

@@ -243,10 +243,8 @@ class Fleet:
         record.attempts += count
         for queue, lane, ms, attempts, _, number in runs:
             if not attempts:
-                steady = is_steady(lane)
-                waits = record.waits["steady" if steady else lane[1:]]
-                waits[record.minute(ms)].add(self.now - ms, number)
-                if steady and desk.host.kind in ("plain", "fast"):
+                if desk.host.kind in ("plain", "fast") and is_steady(lane):
+                    record.waits[record.minute(ms)].add(self.now - ms, number)
                     record.well.add(self.now - ms, number)
                 left = self._left.get(queue)
                 if left and lane in left:

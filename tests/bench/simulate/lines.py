@@ -12,6 +12,8 @@ _PANEL = (_WIDTH - 2 * _MARGIN - _GAP) // 2
 _HEIGHT, _HEAD, _TITLE, _AXIS, _ROW, _BETWEEN = 170, 76, 26, 22, 18, 26
 #: Room for the numbers on the left of a panel.
 _LEFT = 62
+#: Names of lines beside each other, below a panel.
+_ABREAST = 2
 _COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#b83280", "#718096", "#d69e2e")
 
 
@@ -32,7 +34,7 @@ class Panel(Struct, frozen=True):
     @property
     def height(self) -> int:
         """In pixels."""
-        return _TITLE + _HEIGHT + _AXIS + _ROW * -(-len(self.lines) // 3)
+        return _TITLE + _HEIGHT + _AXIS + _ROW * -(-len(self.lines) // _ABREAST)
 
 
 def drawn(title: str, note: str, panels: Sequence[Panel]) -> str:
@@ -79,9 +81,9 @@ def _panel(panel: Panel, left: int, top: int) -> list[str]:
             f'<text x="{zero - 6}" y="{y + 4:.0f}" text-anchor="end" fill="#52606d">'
             f"{_number(most * share)}</text>",
         ]
-    for share in (0.0, 0.5, 1.0):
+    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
         parts.append(
-            f'<text x="{zero + share * wide:.0f}" y="{floor + 15}" text-anchor="middle"'
+            f'<text x="{zero + share * wide:.0f}" y="{floor + 15}" text-anchor="{anchor}"'
             f' fill="#52606d">{_number(share * (count - 1))} min</text>'
         )
     for k, line in enumerate(panel.lines):
@@ -93,7 +95,8 @@ def _panel(panel: Panel, left: int, top: int) -> list[str]:
         parts.append(
             f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.6"/>'
         )
-        x, y = left + k % 3 * (_PANEL // 3), floor + _AXIS + _ROW * (k // 3) + 12
+        x = left + k % _ABREAST * (_PANEL // _ABREAST)
+        y = floor + _AXIS + _ROW * (k // _ABREAST) + 12
         parts += [
             f'<rect x="{x}" y="{y - 8}" width="14" height="4" fill="{colour}"/>',
             f'<text x="{x + 20}" y="{y}">{escape(line.label)}</text>',

@@ -47,9 +47,9 @@ class Record:
         self.by_minute: dict[int, Counter[str]] = defaultdict(Counter)
         self.in_use: dict[int, int] = defaultdict(int)
         self.tried: dict[int, Counter[str]] = defaultdict(Counter)
-        #: Campaigns or steady -> minute in which it was accepted -> waits for the first attempt.
-        self.waits: dict[str, dict[int, Waits]] = defaultdict(lambda: defaultdict(Waits))
-        #: Waits of the steady tenants' mail for sites that are well, all of it together.
+        #: Of the steady tenants' mail for sites that are well: how long it waited for its first
+        #: attempt, by the minute in which it came, and all of it together.
+        self.waits: dict[int, Waits] = defaultdict(Waits)
         self.well = Waits()
         #: Queue -> lane -> deliveries leased while all campaigns had some left there.
         self.shared: dict[str, Counter[str]] = defaultdict(Counter)

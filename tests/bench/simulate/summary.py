@@ -14,7 +14,7 @@ from tests.bench.simulate.world import World
 #: How kinds of sites are called, in their order.
 KINDS = {
     "fast": "large, 100 ms",
-    "limited": "large, limited to 400/s",
+    "limited": "large, limited rate",
     "away": "large, away for a while",
     "few": "large, takes 50 sessions",
     "slow": "large, 1 s each",
@@ -118,8 +118,7 @@ def plot(world: World, record: Record) -> str:
             totals[kind] += record.by_minute[minute][kind]
             through[kind].append(totals[kind])
     shares = {k: [100 * v / max(totals[k], 1) for v in some] for k, some in through.items()}
-    last = max(record.waits["steady"], default=0) + 1
-    waits = [record.waits["steady"][minute] for minute in range(last)]
+    waits = [record.waits[minute] for minute in range(max(record.waits, default=0) + 1)]
     large, small = list(KINDS)[:5], list(KINDS)[5:]
     panels = (
         _panel("Large sites: delivered so far", "% of theirs", shares, large),
@@ -134,8 +133,8 @@ def plot(world: World, record: Record) -> str:
             ),
         ),
         Panel(
-            "Steady tenants' mail: wait for the first attempt",
-            "s, by the minute of its coming",
+            "Steady mail to plain sites: wait until tried",
+            "s, by minute of coming",
             (
                 _line("median", (one.quantile(0.5) / 1000 for one in waits)),
                 _line("99 %", (one.quantile(0.99) / 1000 for one in waits)),

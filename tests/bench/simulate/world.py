@@ -27,6 +27,8 @@ _LARGE = (
 _LARGE_SHARE, _RANKS = 0.4, 0.9
 #: Every so many-th of the other domains is hosted at a large site: they get half of it all.
 _HOSTED = 6
+#: The limited site may have one in so many of all messages in an hour, and so many at once.
+_HOURLY, _BURST = 8, 50
 #: Other domains with a smaller rank than this behave well.
 _PLAIN = 0.01
 
@@ -112,7 +114,8 @@ def world(messages: int, domains: int, *, hour_ms: int, troubled: bool = True) -
     scale = (1 - _LARGE_SHARE) / sum(ranked)
     weights = [_LARGE_SHARE / len(_LARGE)] * len(_LARGE) + [one * scale for one in ranked]
     rows = [Override(site=site, connections=200) for site in large.values()]
-    rows.append(Override(site=large["limited"], delivery_rate=rate_of("400/sec")))
+    rate = rate_of(f"{messages // _HOURLY}/hour,max_burst={_BURST}")
+    rows.append(Override(site=large["limited"], delivery_rate=rate))
     return World(
         domains=tuple(names),
         shares=tuple(accumulate(weights)),
