@@ -30,6 +30,7 @@ class LeaseBook:
         self._to_finish = min(_TO_FINISH, lease_s / 3)
         self._leases: dict[str, Lease] = {}
         self._until: dict[str, float] = {}
+        self._settling: set[str] = set()
 
     def __len__(self) -> int:
         return len(self._leases)
@@ -44,6 +45,16 @@ class LeaseBook:
         if self.holds(lease):
             del self._leases[lease.id]
             self._until.pop(lease.id, None)
+            self._settling.discard(lease.id)
+
+    def settles(self, lease: Lease) -> None:
+        """Its outcome is on its way to the store, whose answer will end the lease."""
+        if self.holds(lease):
+            self._settling.add(lease.id)
+
+    def is_settling(self, lease: Lease) -> bool:
+        """Whether an outcome is on its way: a lease that is gone may just have been settled."""
+        return lease.id in self._settling
 
     def holds(self, lease: Lease) -> bool:
         """Whether this very lease is still in the book."""

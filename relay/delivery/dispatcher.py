@@ -333,9 +333,10 @@ class Dispatcher:
         self._rung = {queue: at for queue, at in self._rung.items() if at > horizon}
 
     def lost(self, lease: Lease) -> None:
-        """The store says that the lease is another's now."""
-        metrics.LOST.inc()
-        self.book.strike(lease)
+        """The store says that the lease is another's now, or that it was settled a moment ago."""
+        if self.book.holds(lease) and not self.book.is_settling(lease):
+            metrics.LOST.inc()
+            self.book.strike(lease)
 
     def flagged(self, lease: Lease) -> None:
         """The store says that the lease's delivery is to be cancelled or held: what has not begun

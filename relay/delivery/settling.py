@@ -56,6 +56,8 @@ class Settler:
             if not self._busy:
                 self._idle.set()
             return
+        for item in batch:
+            self._book.settles(item.lease)
         asked = self._leasing.settle(partition, batch)
         asked.add_done_callback(lambda answer: self._answered(partition, batch, answer))
 

@@ -11,6 +11,7 @@ from relay.delivery.unroutable import RouteFailure
 from relay.mail.reply import Reply
 from relay.policy.shaping import Limits
 from relay.store.codec import Flag, Place
+from tests.support.counted import Counted
 from tests.support.desk import Manner, Worker
 from tests.support.mx import Mx
 from tests.support.queue import New
@@ -144,6 +145,26 @@ async def test_an_outcome_of_a_lost_lease_changes_nothing(store_url: str) -> Non
         await worker.until_at_rest()
         assert await worker.queue.settle(other) == ["settled"]
         assert await worker.fates(lost) == ["delivered"]
+
+
+async def test_a_lease_that_was_settled_a_moment_ago_is_not_called_lost(store_url: str) -> None:
+    """The heartbeat's question may be answered between a settle and the reading of its answer."""
+    gate = asyncio.Event()
+    lost = Counted("relay_leases_lost_total")
+    async with Mx(gates={".": gate}) as server, Worker(store_url, at(server)) as worker:
+        [message] = await worker.submit("u@a.example")
+        await worker.until(lambda: "." in server.commands)
+        book = worker.dispatcher.book
+        [lease] = book.leases()
+        gate.set()
+        while not book.is_settling(lease):
+            assert book.holds(lease)
+            await asyncio.sleep(0)
+        worker.dispatcher.lost(lease)
+        assert book.holds(lease)
+        await worker.until_empty()
+        assert await worker.fates(message) == ["delivered"]
+        assert lost.more == 0
 
 
 async def take_away(worker: Worker, message: str) -> Held:
