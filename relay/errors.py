@@ -12,6 +12,9 @@
     ├── UnreadableRecord       leave what is stored as it is; the others go on
     │   ├── NewerRecord            a newer version of Relay wrote it: leave it to its process
     │   └── DamagedRecord          no version of Relay wrote it so
+    ├── BadCredential          its terms cannot be: tell every problem
+    ├── CredentialExists       choose another name, or change the one there is
+    ├── NoSuchCredential       nobody has that name
     └── IllegalTransition      a bug: a delivery was moved along an edge that does not exist
 
 A failed delivery is no error: it is an outcome (`relay.mail.outcome`).
@@ -74,6 +77,22 @@ class NewerRecord(UnreadableRecord):
 
 class DamagedRecord(UnreadableRecord):
     """No version of Relay wrote it so."""
+
+
+class BadCredential(RelayError):
+    """A credential cannot be so; `problems` names every field that is wrong and the remedy."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
+class CredentialExists(RelayError):
+    """There is a credential of that kind and name already."""
+
+
+class NoSuchCredential(RelayError):
+    """There is no credential of that kind and name."""
 
 
 class IllegalTransition(RelayError):

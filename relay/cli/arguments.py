@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from pathlib import Path
 
+from relay.cli.credential_arguments import CREDENTIALS, add_credentials
 from relay.version import __version__
 
 _EPILOG = """\
@@ -48,6 +49,7 @@ def parser() -> ArgumentParser:
     _add_roles(command)
     _add_send(command)
     _add_status(command)
+    _add_credentials(command)
     _add_config(command)
     return top
 
@@ -111,6 +113,19 @@ def _add_status(command: _Commands) -> None:
     cancel = command("cancel", f"{commands}:cancel", "stop what is not delivered yet of a message")
     cancel.add_argument("id", help="the id from the reply that accepted it")
     _json(cancel)
+
+
+def _add_credentials(command: _Commands) -> None:
+    for kind, about in (
+        ("user", "SMTP logins: add, list, show, set, rotate, disable, enable, remove"),
+        ("token", "API tokens: the same"),
+    ):
+        add_credentials(_Commands(command(kind, "", about), "commands"), kind)
+    audit = command("audit", f"{CREDENTIALS}:audit", "who changed which credential, newest first")
+    audit.add_argument(
+        "--limit", type=int, default=100, metavar="N", help="changes to show (default: 100)"
+    )
+    _json(audit)
 
 
 def _add_config(command: _Commands) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from relay.cli import exits
 from relay.cli.arguments import parser
-from relay.errors import ConfigError, RelayError, StoreUnavailable
+from relay.errors import BadCredential, ConfigError, RelayError, StoreUnavailable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,11 +39,11 @@ def _failed(error: RelayError | ConnectionError) -> int:
         sys.stderr.write(f"relay: {problem}\n")
     if isinstance(error, StoreUnavailable | ConnectionError):
         return exits.UNAVAILABLE
-    return exits.USAGE if isinstance(error, ConfigError) else exits.FAILED
+    return exits.USAGE if isinstance(error, ConfigError | BadCredential) else exits.FAILED
 
 
 def _problems(error: RelayError | ConnectionError) -> Sequence[str]:
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | BadCredential):
         return error.problems
     if isinstance(error, StoreUnavailable):
         return [

@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from relay.config.delivery import DeliverySettings, RetrySettings
+from relay.config.identity import IdentitySettings
 from relay.config.operation import (
     DsnSettings,
     ExporterSettings,
@@ -32,6 +33,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     broker: BrokerSettings = BrokerSettings()
     smtp: SmtpSettings = SmtpSettings()
+    identity: IdentitySettings = IdentitySettings()
     delivery: DeliverySettings = DeliverySettings()
     retry: RetrySettings = RetrySettings()
     lease: LeaseSettings = LeaseSettings()

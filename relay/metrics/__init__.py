@@ -18,6 +18,7 @@ from relay.metrics.declare import FLEET as FLEET
 from relay.metrics.declare import PROCESS as PROCESS
 from relay.metrics.fleet import *  # noqa: F403
 from relay.metrics.hosts import *  # noqa: F403
+from relay.metrics.identity import *  # noqa: F403
 from relay.metrics.intake import *  # noqa: F403
 from relay.metrics.labels import reply_class as reply_class
 from relay.metrics.leases import *  # noqa: F403

@@ -19,6 +19,21 @@ REFUSALS = (
     "conflict",
     "timeout",
     "stopping",
+    "login",
+    "sender",
+    "quota",
+)
+#: Why a login was refused: `why` of relay.identity.Refusal.
+LOGIN_KINDS = ("user", "token")
+LOGIN_RESULTS = (
+    "passed",
+    "credentials",
+    "locked",
+    "disabled",
+    "expired",
+    "network",
+    "busy",
+    "store",
 )
 OUTCOME_WORDS = ("delivered", "deferred", "bounced", "expired", "cancelled")
 REPLY_CLASSES = ("2yz", "4yz", "5yz", "none")
@@ -54,6 +69,8 @@ STORE_CALLS = (
     "enter",
     "leave",
     "close",
+    "login",
+    "spend",
     "command",
 )
 STORE_FAILURES = ("timeout", "connection", "full", "moved", "reply")

@@ -15,6 +15,7 @@ from relay.cli import exits
 from relay.cli.arguments import parser
 from relay.cli.submit import Submitted
 from relay.console.views import CancelView, MessageView, QueuesView
+from relay.identity.views import ChangeView, CredentialView
 from tests.docs.conftest import Sandbox
 from tests.support.documents import DOCS, rows
 
@@ -29,11 +30,18 @@ class Cancelled(msgspec.Struct):
     deliveries: tuple[CancelView, ...]
 
 
+class Audit(msgspec.Struct):
+    """What `relay audit --json` prints."""
+
+    changes: tuple[ChangeView, ...]
+
+
 VIEWS = {
     "relay show ID": MessageView,
     "relay queue": QueuesView,
     "relay cancel ID": Cancelled,
     "relay send": Submitted,
+    "relay audit": Audit,
 }
 
 
@@ -56,8 +64,8 @@ def test_every_command_is_in_the_table_and_no_other() -> None:
     listed = set()
     for cell in re.findall(r"^\| `relay ([^|]+)\|", table, re.MULTILINE):
         words = cell.replace("`", "").replace(",", " ").split()
-        if words[0] == "config":
-            listed |= {f"relay config {word}" for word in words[1:]}
+        if words[0] in ("config", "user", "token"):
+            listed |= {f"relay {words[0]} {word}" for word in words[1:] if word != "relay"}
         else:
             listed.add(f"relay {words[0]}")
     assert listed == set(COMMANDS)
@@ -104,6 +112,13 @@ def documented(command: str) -> set[str]:
                 above = name.rpartition(".")[0]
             found.add(f"{above}{name}" if name.startswith(".") else name)
     return found
+
+
+def test_the_fields_of_a_credential_are_those_of_the_page() -> None:
+    table = TEXT.partition("`relay user show NAME --json`")[2].partition("`remove` prints")[0]
+    cells = [row.split(" | ")[0] for row in table.splitlines() if row.startswith("| `")]
+    told = {name for cell in cells for name in re.findall(r"`([^`]+)`", cell)}
+    assert told == fields(CredentialView)
 
 
 @pytest.mark.parametrize("command", VIEWS)
