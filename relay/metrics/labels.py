@@ -69,7 +69,6 @@ STORE_CALLS = (
     "enter",
     "leave",
     "close",
-    "login",
     "spend",
     "command",
 )
