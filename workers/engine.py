@@ -28,6 +28,7 @@ from relay.store.doorbell import Doorbell
 from relay.store.leasing import Lease, Leasing
 from relay.store.outbox import Outbox
 from relay.store.paths import Paths
+from relay.store.roster import Roster
 from relay.store.spool import Spool
 from relay.store.timing import Timing
 from relay.submission import Submitter
@@ -41,6 +42,8 @@ _log = log.logger("relay.worker")
 _MEMORY = 5.0
 #: Seconds between two rounds of forgetting what is no longer needed.
 _TIDY = 10.0
+#: Seconds between two reports of what this worker had to do with.
+_REPORT = 10.0
 
 
 def create() -> Engine:
@@ -129,6 +132,7 @@ class Engine:
         self._every(_MEMORY, retention.look)
         await self._listen()
         self._every(0.5, self._tick)
+        self._every(_REPORT, partial(self._report, Roster(self._client, self._holder)))
         self._every(_TIDY, self._tidy)
         self._project()
         _log.info("worker started", holder=self._holder, hostname=worker.hostname)
@@ -217,6 +221,14 @@ class Engine:
         for outbox in self._outboxes:
             await outbox.trim([CONSUMER])
         await self._control.go_on()
+
+    async def _report(self, roster: Roster) -> None:
+        """Tell the fleet, and show by name what carries most in all of it."""
+        sites, tenants = metrics.SITES, metrics.TENANTS
+        await roster.report(sites.take_seen(), tenants.take_seen())
+        foremost = await roster.foremost(self._settings.metrics.names)
+        sites.show(foremost.sites)
+        tenants.show(foremost.tenants)
 
     async def _tick(self) -> None:
         self._ticks += 1

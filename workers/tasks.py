@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from celery import shared_task
 from celery.exceptions import Reject
 
-from relay import metrics
 from relay.errors import StoreUnavailable
 from workers import runtime
 from workers.request import PrivateTask
@@ -18,11 +16,7 @@ from workers.request import PrivateTask
 @shared_task(name="relay.drain")
 async def drain(queues: Sequence[str]) -> None:
     """Hand these queues ("<partition>/<name>") to the engine. Said twice or never: harmless."""
-    began = time.monotonic()
-    try:
-        await runtime.engine().drain(queues)
-    finally:
-        metrics.DRAIN_SECONDS.observe(time.monotonic() - began)
+    await runtime.engine().drain(queues)
 
 
 @shared_task(name="relay.submit", base=PrivateTask, bind=True, acks_late=True)

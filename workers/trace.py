@@ -22,6 +22,7 @@ from celery.states import FAILURE, IGNORED, REJECTED, RETRY, REVOKED, SUCCESS
 from celery.utils.saferepr import saferepr
 from kombu.serialization import loads
 
+from relay import metrics
 from workers.context import RequestContext
 
 #: (failed, what is told to the request's callback, seconds): Celery's own triple.
@@ -71,6 +72,8 @@ async def trace(
         state = SUCCESS
         return 0, _succeeded(task, request, result, started), time.monotonic() - started
     finally:
+        metrics.TASKS_DONE[task.name, state.lower()].inc()
+        metrics.TASK_SECONDS[task.name].observe(time.monotonic() - started)
         if signals.task_postrun.receivers:
             signals.task_postrun.send(
                 sender=task,

@@ -61,6 +61,13 @@ class MetricsSettings(Group):
         description="Where a role's endpoint is. `relay up` gives this port to its first role "
         "and the next ones to the others.",
     )
+    names: int = Field(
+        default=20,
+        ge=0,
+        le=200,
+        description="How many sites, and tenants, have series of their own: those that carry most "
+        "in the whole fleet. All others share `other`.",
+    )
 
 
 class LogSettings(Group):

@@ -7,13 +7,16 @@ often as is said here, however often somebody asks for the metrics.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from relay import log, metrics
 from relay.errors import RelayError
+from relay.metrics.labels import CONSUMERS
 from relay.store.client import StoreClient
 from relay.store.doorbell import Doorbell
-from relay.store.gauges import FleetGauges, Gauges
+from relay.store.gauges import AGES, FleetGauges, Gauges
+from relay.store.paths import Path, Paths, PathState
+from relay.store.roster import Roster
 from relay.store.schema import misfits
 from relay.store.wire import ReplyError
 
@@ -36,16 +39,21 @@ class Fleet:
         doorbell: Doorbell,
         *,
         deadline_ms: int = 10_000,
+        names: int = 20,
         interval: float = INTERVAL,
     ) -> None:
         """`deadline_ms`: when the pump rings a queue again that nobody drains; see Gauges.parked.
+        `names`: sites that are shown one by one.
 
         The client need not be started: the gauges are there once the store is.
         """
         self._client = client
         self._partitions = partitions
         self._doorbell = doorbell
-        self._gauges = FleetGauges(client, partitions, deadline_ms=deadline_ms)
+        self._gauges = FleetGauges(client, partitions, deadline_ms=deadline_ms, consumers=CONSUMERS)
+        self._roster = Roster(client)
+        self._paths = Paths(client, "")
+        self._names = names
         self._interval = interval
         self._faults = {"store": "it was not read yet", "broker": "it was not read yet"}
 
@@ -85,6 +93,9 @@ class Fleet:
         problems = await misfits(self._client, self._partitions)
         if not problems:
             _show(await self._gauges.read())
+            metrics.WORKERS.set(await self._roster.workers())
+            sites = (await self._roster.foremost(self._names)).sites
+            metrics.show_paths(_paths(await self._paths.states([Path("", site) for site in sites])))
         return "; ".join(problems)
 
     async def _read_broker(self) -> str:
@@ -96,7 +107,19 @@ def _show(now: Gauges) -> None:
     for state, count in zip(_STATES, (now.later, now.ready, now.leased, now.held), strict=True):
         metrics.QUEUE_DELIVERIES[state].set(count)
     metrics.QUEUE_OLDEST_SECONDS.set(now.oldest)
+    metrics.QUEUE_OLDEST_ACTIVE_SECONDS.set(now.oldest_active)
     metrics.QUEUE_PARKED.set(now.parked)
+    metrics.QUEUE_OVERDUE.set(now.overdue)
+    metrics.show_ages(AGES, now.ages)
     metrics.EVENTS_LENGTH.set(now.events)
-    metrics.STORE_MEMORY_USED.set(now.memory_used)
-    metrics.STORE_MEMORY_MAX.set(now.memory_max)
+    for consumer, lag in now.lags.items():
+        metrics.OUTBOX_LAG[consumer].set(lag)
+    metrics.STORE_MEMORY_USED.set(now.memory.used)
+    metrics.STORE_MEMORY_MAX.set(now.memory.most)
+    metrics.STORE_WRITES.set(now.memory.writes)
+    metrics.STORE_FILE.set(now.memory.file)
+    metrics.STORE_ROUND_TRIP.set(now.round_trip)
+
+
+def _paths(states: Sequence[PathState]) -> dict[str, tuple[int, int, int, str]]:
+    return {one.path.site: (one.window or 0, one.in_use, one.waiters, one.state) for one in states}

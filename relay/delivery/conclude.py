@@ -15,6 +15,7 @@ from relay.delivery.settling import Settler
 from relay.mail.exchange import RecipientReply
 from relay.mail.outcome import Bounced, Deferred, Failure, Outcome, Scope
 from relay.mail.reply import Reply
+from relay.policy.category import category
 from relay.policy.classify import classify
 from relay.policy.retry import RetrySchedule, wait
 from relay.smtp.session import Session
@@ -24,6 +25,11 @@ from relay.store.leasing import Lease, Leasing, Settlement
 #: a host may close an idle session just as it is used again.
 _FREE_BREAKS = 1
 
+
+#: A delivery that is older, in seconds, has its message's id in the metrics; of others one in so
+#: many.
+_LONG = 1.0
+_EXAMPLES = 100
 
 _log = log.logger("relay.delivery")
 
@@ -88,6 +94,7 @@ class Conclusions:
             host=session.target.host,
             address=session.target.address,
             tls=session.tls,
+            site=job.path.name.site,
         )
 
     def _conclude(
@@ -118,16 +125,10 @@ class Conclusions:
     def _tell(
         self, lease: Lease, outcomes: Sequence[Outcome], where: Circumstances, wait_ms: int
     ) -> None:
-        metrics.ATTEMPTS.inc()
-        metrics.ATTEMPT_SECONDS.observe(where.took_ms / 1000)
         age = (where.at_ms - lease.delivery.accepted_ms) / 1000
-        if not lease.attempts:
-            metrics.FIRST_ATTEMPT_SECONDS.observe(max(age - where.took_ms / 1000, 0.0))
+        self._count(lease, outcomes, where, max(age, 0.0))
         for recipient, outcome in zip(lease.delivery.recipients, outcomes, strict=True):
             word = fate(outcome)
-            metrics.OUTCOMES[word, metrics.reply_class(outcome.reply.code)].inc()
-            if word == "delivered":
-                metrics.DELIVERED_SECONDS.observe(max(age, 0.0))
             log.fate(
                 word,
                 lease.message,
@@ -135,6 +136,7 @@ class Conclusions:
                 outcome.reply,
                 sender=lease.delivery.sender,
                 domain=lease.queue,
+                site=where.site,
                 host=where.host,
                 address=where.address,
                 tls=where.tls,
@@ -143,7 +145,43 @@ class Conclusions:
                 age=age,
                 wait=wait_ms / 1000 if word == "deferred" else 0.0,
                 size=lease.delivery.size,
+                tenant=lease.tenant,
             )
+
+    def _count(
+        self, lease: Lease, outcomes: Sequence[Outcome], where: Circumstances, age: float
+    ) -> None:
+        took, example = where.took_ms / 1000, self._example(lease, age)
+        metrics.ATTEMPTS.inc()
+        metrics.ATTEMPT_SECONDS.observe(took)
+        if not lease.attempts:
+            metrics.FIRST_ATTEMPT_SECONDS.observe(max(age - took, 0.0), example)
+        tenant = metrics.TENANTS.of(lease.tenant or metrics.NO_TENANT)
+        site = metrics.SITES.of(where.site) if where.site else None
+        if site is not None:
+            site.took(took)
+        for outcome in outcomes:
+            word = fate(outcome)
+            metrics.OUTCOMES[word, metrics.reply_class(outcome.reply.code)].inc()
+            tenant[word] += 1
+            if site is not None:
+                site.outcomes[word] += 1
+            if word == "delivered":
+                metrics.DELIVERED_SECONDS.observe(age, example)
+                continue
+            about = category(outcome.reply)
+            metrics.FAILURES[word, about].inc()
+            if site is not None:
+                site.categories[about] += 1
+
+    def _example(self, lease: Lease, age: float) -> dict[str, str] | None:
+        """The exemplar of a delivery: its message's id, for those that took long and some others.
+
+        To make one costs ten times what counting costs.
+        """
+        if age < _LONG and self.count % _EXAMPLES:
+            return None
+        return {"message": lease.message}
 
     def _settled(self, item: Settlement, word: str) -> None:
         """The store's answer; the lease is struck from the book after it."""

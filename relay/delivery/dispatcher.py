@@ -33,6 +33,7 @@ from relay.policy.shaping import Shaping
 from relay.smtp.connect import connect
 from relay.smtp.options import ConnectOptions, Target
 from relay.smtp.session import Session
+from relay.smtp.tls import level
 from relay.smtp.transaction import Transaction
 from relay.store.codec import Flag
 from relay.store.keys import reference
@@ -192,7 +193,7 @@ class Dispatcher:
         found = await connect(target, self._connecting)
         if isinstance(found, Session):
             metrics.CONNECTIONS.inc()
-            metrics.TLS[found.tls or "none"].inc()
+            metrics.TLS[found.tls or "none", level(found.tls, self._connecting.tls)].inc()
         else:
             metrics.CONNECTIONS_FAILED[found.phase].inc()
             _log.info(

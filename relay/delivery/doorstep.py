@@ -177,7 +177,7 @@ def count_refusal(ask: Ask, grant: Grant | None) -> None:
     """Count the connections that were asked for and not granted; None: the store did not answer."""
     refused = len(ask.fresh) - (len(grant.fresh) if grant is not None else 0)
     if refused:
-        metrics.PATH_REFUSED[_reason(ask, grant)].inc(refused)
+        metrics.SITES.of(ask.path.site).refused[_reason(ask, grant)] += refused
 
 
 def _reason(ask: Ask, grant: Grant | None) -> str:

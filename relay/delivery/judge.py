@@ -26,6 +26,8 @@ class Circumstances(Struct, frozen=True):
     host: str = ""
     address: str = ""
     tls: str = ""
+    #: Empty where no host was to be asked.
+    site: str = ""
 
 
 def fate(outcome: Outcome) -> str:

@@ -117,7 +117,7 @@ class Staff:
         left = self._not_before - self._desk.loop.time()
         if self.busy or left * 1000 <= _SHORTEST_REST:
             return False
-        metrics.PATH_REFUSED[self._refused_by].inc()
+        metrics.SITES.of(self._path.name.site).refused[self._refused_by] += 1
         self._path.refused(round(left * 1000), self._reason)
         return True
 

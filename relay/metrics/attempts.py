@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay.metrics.bounded import Bounded
 from relay.metrics.declare import LIFE, counter, gauge, histogram
-from relay.metrics.labels import HELD_BY, OUTCOME_WORDS, REPLY_CLASSES
+from relay.metrics.labels import ATTEMPT_OUTCOMES, CATEGORIES, HELD_BY, OUTCOME_WORDS, REPLY_CLASSES
 
 _ATTEMPT = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 
@@ -25,6 +25,18 @@ OUTCOMES = Bounded(
     ),
     OUTCOME_WORDS,
     REPLY_CLASSES,
+)
+FAILURES = Bounded(
+    counter(
+        "relay_failures_total",
+        "Recipients deferred or bounced, by what the reply was about: the subject of its enhanced "
+        "status code (RFC 3463), with full for a full mailbox; unspecified where the host sent "
+        "none. No host that answered is network.",
+        "outcome",
+        "category",
+    ),
+    ATTEMPT_OUTCOMES[1:],
+    CATEGORIES,
 )
 HELD = Bounded(
     counter(

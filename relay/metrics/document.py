@@ -24,7 +24,15 @@ Each role serves its metrics on a `/metrics` of its own for Prometheus: where, s
 in seconds and sizes in octets. Counters and histograms tell of one process since it began: sum
 their `rate()` over the fleet, and a counter of what a process never does stays 0 there. A label has
 the values listed and, where that may be, `other` for whatever was not foreseen; so the number of
-series is bounded. The `process_` and `python_gc_` metrics of prometheus-client are served as well.
+series is bounded. `site` and `tenant` have the `metrics.names` of them that carried most in the
+last hour to hour and a half, as the whole fleet counts it through the store; all the rest together
+are `other`, and who gets a series begins in it at 0. The `process_` and `python_gc_` metrics of
+prometheus-client are served as well.
+
+`relay_first_attempt_seconds` and `relay_delivered_seconds` carry exemplars where Prometheus asks
+for OpenMetrics, as it does with `--enable-feature=exemplar-storage`: `message` is the id that
+`relay show` takes, of every delivery older than a second and of one in a hundred others. Histograms
+have fixed buckets, for prometheus-client has no native ones.
 """
 _EVERY = """
 ## Every role
@@ -34,7 +42,8 @@ _EXPORTER = """
 ## The exporter alone
 
 What it reads from the store and the broker every two seconds. It shows the same to everyone, so one
-of them is enough.
+of them is enough. Nothing is scanned: a store with a million deliveries costs no more than an empty
+one.
 
 """
 _HEAD = "| name | type | labels | meaning |\n|---|---|---|---|\n"
@@ -71,8 +80,12 @@ def _entry(family: Metric) -> Entry:
 
 
 def _labels(family: Metric) -> dict[str, tuple[str, ...]]:
-    """Info has the one value that it tells, which is no part of a declaration."""
-    found: dict[str, dict[str, None]] = {}
+    """Info has the one value that it tells, which is no part of a declaration.
+
+    A family that has no series yet knows the names of its labels all the same.
+    """
+    names: Iterable[str] = getattr(family, "_labelnames", ())
+    found: dict[str, dict[str, None]] = {name: {} for name in names}
     for sample in family.samples:
         for label, value in sample.labels.items():
             values = found.setdefault(label, {})

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
 from relay.metrics.bounded import Bounded
-from relay.metrics.declare import fleet
-from relay.metrics.labels import STATES
+from relay.metrics.declare import FLEET, fleet
+from relay.metrics.labels import BREAKERS, CONSUMERS, STATES
 
 STORE_UP = fleet(
     "relay_store_up",
@@ -23,12 +29,51 @@ QUEUE_OLDEST_SECONDS = fleet(
     "relay_queue_oldest_seconds",
     "Age of the oldest delivery in any state, held ones included; 0 when the queue is empty.",
 )
+QUEUE_OLDEST_ACTIVE_SECONDS = fleet(
+    "relay_queue_oldest_active_seconds",
+    "Age of the oldest delivery that is not held; it may have been told to wait, or be deferred "
+    "again and again. Where the thousand oldest are all held, the age of the last of these.",
+)
+QUEUE_OVERDUE = fleet(
+    "relay_queue_overdue",
+    "Queues with ready deliveries whose wake-up is overdue by more than lease.deadline: no worker "
+    "rings, or the broker has more than enough to do.",
+)
 QUEUE_PARKED = fleet(
     "relay_queue_parked",
     "Queues with ready deliveries that wait for their site or path for longer than lease.deadline.",
 )
 EVENTS_LENGTH = fleet(
     "relay_events_length", "Events in the outbox, those kept for a while after use included."
+)
+OUTBOX_LAG = Bounded(
+    fleet(
+        "relay_outbox_lag_seconds",
+        "Age of the oldest event that a consumer has not applied, whether one runs or none; 0 when "
+        "it is through.",
+        "consumer",
+    ),
+    CONSUMERS,
+)
+WORKERS = fleet(
+    "relay_workers",
+    "Worker processes that reported to the store within the last 30 seconds. One that was killed "
+    "counts until then.",
+)
+STORE_ROUND_TRIP = fleet(
+    "relay_store_round_trip_seconds",
+    "What the exporter's last look at the store's clock took, there and back: the network and the "
+    "store's load, but no disk.",
+)
+STORE_WRITES = fleet(
+    "relay_store_persisting",
+    "1 where the store says that it could write and rewrite its append-only file the last time; 0 "
+    "where not, and it refuses writes. Whether the setting calls for one is checked at start.",
+)
+STORE_FILE = fleet(
+    "relay_store_file_bytes",
+    "Size of the store's append-only file; it shrinks when the store rewrites it. The room left on "
+    "its disk is its machine's to tell.",
 )
 STORE_MEMORY_USED = fleet("relay_store_memory_used_bytes", "Memory that the store says it uses.")
 STORE_MEMORY_MAX = fleet(
@@ -39,3 +84,69 @@ BROKER_UP = fleet(
     "1 where the exporter's last reading of the broker worked; what it read before stays if 0.",
 )
 BROKER_TASKS = fleet("relay_broker_tasks", "Celery tasks that wait in the broker.")
+
+
+class _Shown:
+    """What was read last; replaced as a whole, for it is rendered in another thread."""
+
+    def __init__(self) -> None:
+        self.paths: Mapping[str, tuple[int, int, int, str]] = {}
+        self.ages: tuple[tuple[str, int], ...] = ()
+
+
+class _Families(Collector):
+    def describe(self) -> Iterable[Metric]:
+        """The same as `collect`: nothing is read from anywhere."""
+        return self.collect()
+
+    def collect(self) -> Iterator[Metric]:
+        paths = _shown.paths
+        for at, (name, says) in enumerate(_PATH_GAUGES):
+            family = GaugeMetricFamily(name, says, labels=["site"])
+            for site, values in paths.items():
+                family.add_metric([site], float(values[at]))
+            yield family
+        breaker = GaugeMetricFamily(
+            "relay_path_breaker",
+            "1 for the state that the site's breaker is in: open (mail flows), dead (nothing "
+            "begins for a while) or probe (one connection finds out).",
+            labels=["site", "state"],
+        )
+        for site, values in paths.items():
+            for state in BREAKERS:
+                breaker.add_metric([site, state], float(values[3] == state))
+        yield breaker
+        ages = Metric(
+            "relay_queue_age_seconds",
+            "Deliveries in the queue by age, held ones included, with the bounds of qshape's "
+            "columns. There is no sum.",
+            "gaugehistogram",
+        )
+        for bound, count in _shown.ages:
+            ages.add_sample("relay_queue_age_seconds_bucket", {"le": bound}, count)
+        yield ages
+
+
+#: In the order of what `show_paths` gets.
+_PATH_GAUGES = (
+    (
+        "relay_path_window",
+        "Connections to a site that its answers allow now; 0 where nothing was heard of it for an "
+        "hour. delivery.concurrency.limit may be lower.",
+    ),
+    ("relay_path_connections", "Connections to a site that the fleet has now, idle ones included."),
+    ("relay_path_waiting", "Queues that wait for a connection to a site."),
+)
+_shown = _Shown()
+FLEET.register(_Families())
+
+
+def show_paths(paths: Mapping[str, tuple[int, int, int, str]]) -> None:
+    """By site: window, connections, queues that wait, and the breaker's state."""
+    _shown.paths = dict(paths)
+
+
+def show_ages(bounds: Iterable[int], counts: Iterable[int]) -> None:
+    """How many deliveries are not older than each bound, in seconds; and all, as the last count."""
+    names = [*(f"{bound}.0" for bound in bounds), "+Inf"]
+    _shown.ages = tuple(zip(names, counts, strict=True))

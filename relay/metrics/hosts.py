@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay.metrics.bounded import Bounded
 from relay.metrics.declare import counter, gauge, histogram
-from relay.metrics.labels import DNS_RESULTS, DNS_TYPES, PATH_REFUSALS, PHASES
+from relay.metrics.labels import DNS_RESULTS, DNS_TYPES, PHASES, TLS_LEVELS, TLS_VERSIONS
 
 _DNS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -29,19 +29,14 @@ SESSIONS_REUSED = counter(
 TLS = Bounded(
     counter(
         "relay_tls_sessions_total",
-        "Sessions opened with hosts, by TLS version (none: in the clear).",
+        "Sessions opened with hosts, by TLS version (none: in the clear) and security level "
+        "reached (authenticated: the host's certificate was verified). What was required is not in "
+        "it: a session that falls short of it is none, but a failure of phase starttls.",
         "version",
+        "level",
     ),
-    ("TLSv1.2", "TLSv1.3", "none"),
-)
-PATH_REFUSED = Bounded(
-    counter(
-        "relay_path_refused_total",
-        "Connections that a worker asked for and did not get, by reason: the path's window, its "
-        "rate, its breaker, or the store gave no answer. Nothing was attempted.",
-        "reason",
-    ),
-    PATH_REFUSALS,
+    TLS_VERSIONS,
+    TLS_LEVELS,
 )
 PARKED = counter(
     "relay_queues_parked_total",

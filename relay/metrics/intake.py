@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay.metrics.bounded import Bounded
 from relay.metrics.declare import TRIP, counter, gauge, histogram
-from relay.metrics.labels import REFUSALS, WAYS
+from relay.metrics.labels import REFUSALS, TLS_VERSIONS, WAYS
 
 _OCTETS = tuple(1024 * 4**step for step in range(9))
 
@@ -59,4 +59,19 @@ RECEPTIONS_REFUSED = counter(
 )
 RECEPTIONS_OPEN = gauge(
     "relay_reception_connections_open", "Connections of clients that are open now."
+)
+SESSIONS_SECURED = Bounded(
+    counter(
+        "relay_reception_tls_total",
+        "TLS handshakes with clients that ended well, by version. Those that failed are in "
+        "relay_messages_refused_total, reason tls.",
+        "version",
+    ),
+    TLS_VERSIONS[:2],
+)
+CERTIFICATE_EXPIRES = gauge(
+    "relay_certificate_expires_timestamp_seconds",
+    "When the certificate that this process shows its clients expires, as a Unix time, as it was "
+    "when the process started. No series where there is no certificate.",
+    "use",
 )

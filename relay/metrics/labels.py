@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from relay.policy.category import CATEGORIES as CATEGORIES
+
 #: `api`: the Celery task relay.submit.
 WAYS = ("smtp", "api", "dsn")
 REFUSALS = (
@@ -36,6 +38,8 @@ LOGIN_RESULTS = (
     "store",
 )
 OUTCOME_WORDS = ("delivered", "deferred", "bounced", "expired", "cancelled")
+#: Those that an attempt can have.
+ATTEMPT_OUTCOMES = OUTCOME_WORDS[:3]
 REPLY_CLASSES = ("2yz", "4yz", "5yz", "none")
 #: How far a session had come: `phase` of relay.mail.outcome.Failure.
 PHASES = (
@@ -55,6 +59,12 @@ PHASES = (
 PATH_REFUSALS = ("window", "rate", "breaker", "store")
 DNS_TYPES = ("MX", "A", "AAAA")
 DNS_RESULTS = ("answer", "none", "nxdomain", "servfail", "timeout")
+TLS_VERSIONS = ("TLSv1.2", "TLSv1.3", "none")
+#: Security levels that a session reached (relay.smtp.tls).
+TLS_LEVELS = ("none", "encrypted", "authenticated")
+TASKS = ("relay.drain", "relay.submit")
+#: What became of a task.
+TASK_ENDS = ("success", "failure", "rejected", "revoked")
 #: Scripts by their names; any command that is none is `command`.
 STORE_CALLS = (
     "admit",
@@ -70,12 +80,15 @@ STORE_CALLS = (
     "leave",
     "close",
     "spend",
+    "report",
     "command",
 )
 STORE_FAILURES = ("timeout", "connection", "full", "moved", "reply")
 HELD_BY = ("poison", "content")
 STATES = ("later", "ready", "leased", "held")
 CONSUMERS = ("dsn",)
+#: States of a path's breaker (relay.store.paths).
+BREAKERS = ("open", "dead", "probe")
 
 
 def reply_class(code: int) -> str:

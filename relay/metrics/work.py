@@ -8,7 +8,7 @@ from prometheus_client import Info
 
 from relay.metrics.bounded import Bounded
 from relay.metrics.declare import PROCESS, TRIP, counter, gauge, histogram
-from relay.metrics.labels import CONSUMERS, STORE_CALLS, STORE_FAILURES
+from relay.metrics.labels import CONSUMERS, STORE_CALLS, STORE_FAILURES, TASK_ENDS, TASKS
 from relay.version import __version__
 
 _LAG = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
@@ -55,12 +55,27 @@ RINGS_DROPPED = counter(
     "relay_doorbell_dropped_total",
     "Queues whose wake-up could not be published. The pump rings them again: late, not lost.",
 )
-DRAIN_SECONDS = histogram(
-    "relay_drain_seconds",
-    "How long a drain task ran. Its attempts live on after it and are not in this.",
-    TRIP,
+TASKS_DONE = Bounded(
+    counter(
+        "relay_celery_tasks_total",
+        "Celery tasks that ended, by task and how. A drain only hands queues over: it succeeds "
+        "whatever becomes of the mail.",
+        "task",
+        "state",
+    ),
+    TASKS,
+    TASK_ENDS,
 )
-
+TASK_SECONDS = Bounded(
+    histogram(
+        "relay_celery_seconds",
+        "How long a Celery task ran. The attempts that a drain began live on after it and are not "
+        "in this; nor is the time that it waited in the broker.",
+        TRIP,
+        "task",
+    ),
+    TASKS,
+)
 PROJECTED = Bounded(
     counter("relay_projector_events_total", "Events applied, by consumer.", "consumer"), CONSUMERS
 )

@@ -30,3 +30,10 @@ def server_name(host: str) -> str | None:
     """The name for which a certificate is wanted, None where there is none. (The ssl module knows
     an IP address when it sees one, and does not put it into SNI.)"""
     return host.rstrip(".").strip("[]") or None
+
+
+def level(version: str, mode: TlsMode) -> str:
+    """The security level that a session reached: none, encrypted or authenticated."""
+    if not version:
+        return "none"
+    return "authenticated" if mode is TlsMode.VERIFIED else "encrypted"

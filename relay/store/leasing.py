@@ -48,6 +48,13 @@ class Lease(Struct, frozen=True):
     attempts: int
     queue: str
     delivery: Delivery
+    #: The class's first letter and the tenant.
+    lane: str = ""
+
+    @property
+    def tenant(self) -> str:
+        """Whose message it is; empty where it has no tenant."""
+        return self.lane[1:]
 
     @property
     def message(self) -> str:
@@ -188,7 +195,16 @@ def _grant(partition: int, queue: str, entry: list[Any]) -> Grant:
             _log.error("a delivery cannot be read", delivery=id_, error=str(error))
             continue
         leases.append(
-            Lease(partition, id_, stored.fence, stored.flags, stored.attempts, queue, delivery)
+            Lease(
+                partition,
+                id_,
+                stored.fence,
+                stored.flags,
+                stored.attempts,
+                queue,
+                delivery,
+                stored.lane,
+            )
         )
     return Grant(queue, bool(entry[0]), tuple(leases))
 

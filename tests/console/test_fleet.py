@@ -9,10 +9,13 @@ import pytest
 
 from relay import metrics
 from relay.console.fleet import Fleet
+from relay.policy.shaping import Limits
 from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.doorbell import Doorbell, DoorbellOptions
 from relay.store.keys import partition_keys
+from relay.store.paths import Ask, Parting, Path, Paths
+from relay.store.roster import Roster
 from tests.support.queue import DEADLINE_MS, MINUTE, New, QueueStore
 from tests.support.valkey import STORE_OPTIONS, ValkeyServer
 
@@ -51,10 +54,85 @@ async def test_the_gauges_show_what_is_in_the_store(
     assert places == {"later": 1, "ready": 1, "leased": 1, "held": 0}
     assert value("relay_queue_oldest_seconds") == pytest.approx(90, abs=30)
     assert value("relay_queue_parked") == 1
+    assert value("relay_queue_overdue") == 0
     assert value("relay_events_length") == 3
+    assert value("relay_store_persisting") == 1
+    assert 0 < (value("relay_store_round_trip_seconds") or 0) < 5
+    assert (value("relay_store_file_bytes") or 0) > 0
     assert value("relay_broker_tasks") == 2
     assert value("relay_store_up") == value("relay_broker_up") == 1
     assert (value("relay_store_memory_used_bytes") or 0) > 100_000
+
+
+async def test_deliveries_are_counted_by_age_with_the_bounds_of_qshape(
+    client: StoreClient, queue: QueueStore, doorbell: Doorbell
+) -> None:
+    now = await queue.now()
+    for minutes in (1, 4, 6, 100, 2000):
+        one = await queue.admitted(New(due_ms=now + MINUTE))
+        await queue.set_score(queue.keys.age, f"{one}.0", now - minutes * MINUTE)
+    await Fleet(client, 1, doorbell).look_at_store()
+    bounds = {"300.0": 2, "600.0": 3, "4800.0": 3, "9600.0": 4, "76800.0": 4, "+Inf": 5}
+    found = {bound: value("relay_queue_age_seconds_bucket", le=bound) for bound in bounds}
+    assert found == bounds
+
+
+async def test_what_is_held_is_not_the_oldest_that_is_active(
+    client: StoreClient, queue: QueueStore, doorbell: Doorbell
+) -> None:
+    now = await queue.now()
+    held, active = await queue.admitted(), await queue.admitted()
+    await queue.hold(f"{held}.0")
+    await queue.set_score(queue.keys.age, f"{held}.0", now - 90 * MINUTE)
+    await queue.set_score(queue.keys.age, f"{active}.0", now - 20 * MINUTE)
+    await Fleet(client, 1, doorbell).look_at_store()
+    assert value("relay_queue_oldest_seconds") == pytest.approx(5400, abs=30)
+    assert value("relay_queue_oldest_active_seconds") == pytest.approx(1200, abs=30)
+
+
+async def test_a_queue_that_nobody_rings_is_overdue(
+    client: StoreClient, queue: QueueStore, doorbell: Doorbell
+) -> None:
+    await queue.admitted()
+    now = await queue.now()
+    await queue.set_score(queue.keys.wake, "a.example", now - DEADLINE_MS - 1000)
+    await Fleet(client, 1, doorbell, deadline_ms=DEADLINE_MS).look_at_store()
+    assert value("relay_queue_overdue") == 1
+
+
+async def test_events_that_nobody_applies_make_a_lag(
+    client: StoreClient, queue: QueueStore, doorbell: Doorbell
+) -> None:
+    long_ago = await queue.now() - 60_000
+    await client.command("XADD", queue.keys.events, f"{long_ago}-0", "any", "a")
+    fleet = Fleet(client, 1, doorbell)
+    await fleet.look_at_store()
+    assert value("relay_outbox_lag_seconds", consumer="dsn") == pytest.approx(60, abs=30)
+    await client.command("HSET", queue.keys.cursors, "dsn", f"{long_ago}-0")
+    await fleet.look_at_store()
+    assert value("relay_outbox_lag_seconds", consumer="dsn") == 0
+    await client.command("DEL", queue.keys.events)
+
+
+async def test_the_sites_that_carry_most_show_how_they_stand(
+    client: StoreClient, doorbell: Doorbell
+) -> None:
+    limits = Limits(initial=2, connections=2, first_pause=60, longest_pause=60)
+    paths, full, dead = Paths(client, "me"), Path("", "full.example"), Path("", "dead.example")
+    await paths.enter([Ask(full, "0/full.example", limits, (), ("a", "b"), 5)])
+    await paths.enter([Ask(full, "0/other.example", limits, (), ("c",), 5)])
+    await paths.leave([Parting(full, limits)])
+    await paths.leave([Parting(dead, limits, failures=5, reply="421 4.3.2 closed")])
+    await Roster(client, "me").report({"full.example": 9, "dead.example": 5, "few.example": 1}, {})
+    await Fleet(client, 1, doorbell, names=2).look_at_store()
+    assert value("relay_workers") == 1
+    assert value("relay_path_window", site="full.example") == 2
+    assert value("relay_path_connections", site="full.example") == 2
+    assert value("relay_path_waiting", site="full.example") == 1
+    assert value("relay_path_breaker", site="full.example", state="open") == 1
+    assert value("relay_path_breaker", site="dead.example", state="dead") == 1
+    assert value("relay_path_breaker", site="dead.example", state="open") == 0
+    assert value("relay_path_window", site="few.example") is None
 
 
 async def test_a_store_that_is_away_is_down_and_its_gauges_stay_until_it_is_back(

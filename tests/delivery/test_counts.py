@@ -10,6 +10,7 @@ from relay.delivery.book import LeaseBook, now
 from relay.delivery.conclude import Conclusions
 from relay.delivery.doorstep import count_refusal
 from relay.mail.reply import Reply
+from relay.metrics.labels import PATH_REFUSALS
 from relay.policy.retry import RetrySchedule
 from relay.policy.shaping import Limits
 from relay.store.address import Address
@@ -111,8 +112,10 @@ def grant(fresh: int, state: State = "open", window: int = 2, in_use: int = 0) -
 def test_each_connection_that_was_not_granted_counts_with_the_reason(
     asked: int, granted: Grant | None, reason: str, count: int
 ) -> None:
-    reasons = ("window", "rate", "breaker", "store", "other")
-    refused = {each: Counted("relay_path_refused_total", reason=each) for each in reasons}
+    refused = {
+        each: Counted("relay_path_refused_total", site="other", reason=each)
+        for each in PATH_REFUSALS
+    }
     count_refusal(ask(asked), granted)
     moved = {each: counted.more for each, counted in refused.items() if counted.more}
     assert moved == ({reason: count} if count else {})

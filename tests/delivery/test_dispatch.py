@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from relay import metrics
 from relay.delivery.table import TableOptions
 from relay.policy.shaping import Limits, Rate
 from relay.store.codec import Flag, Place
+from tests.support.counted import Counted
 from tests.support.desk import Manner, Worker
 from tests.support.mx import Mx
 from tests.support.queue import New
@@ -126,7 +126,7 @@ async def test_a_queue_rung_while_its_site_is_dead_rests_at_once(store_url: str)
     async with Worker(store_url, routes, Manner(limits=limits)) as worker:
         await worker.submit("u@a.example")
         await worker.until(lambda: worker.client.said["park"])
-        refused = metrics.PATH_REFUSED["breaker"]._value.get()
+        refused = Counted("relay_path_refused_total", site="other", reason="breaker")
         await worker.submit("u@b.example")
         now = await worker.queue.now()
 
@@ -135,7 +135,7 @@ async def test_a_queue_rung_while_its_site_is_dead_rests_at_once(store_url: str)
             return wake.get("b.example", 0) > now + 30_000
 
         await until(parked)
-        assert metrics.PATH_REFUSED["breaker"]._value.get() == refused + 1
+        assert refused.more == 1
         rung = worker.rung["0/b.example"]
         await asyncio.sleep(1.0)
         assert worker.rung["0/b.example"] == rung

@@ -53,8 +53,10 @@ class ReceptionCounts:
         self.refused(reply)
 
     def secured(self, version: str) -> None:
-        """Inbound TLS has no instrument of its own; a handshake that failed is a refusal."""
-        if not version:
+        """A handshake ended, well if there is a version; one that failed is a refusal."""
+        if version:
+            metrics.SESSIONS_SECURED[version].inc()
+        else:
             metrics.REFUSED["smtp", "tls"].inc()
 
     def accepted(self, submission: Submission, size: int, seconds: float) -> None:

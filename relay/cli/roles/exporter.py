@@ -39,6 +39,7 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
             settings.store.partitions,
             doorbell,
             deadline_ms=round(settings.lease.deadline * 1000),
+            names=settings.metrics.names,
         )
         server = HealthServer("exporter", ready=lambda: fleet.faults, registry=metrics.FLEET)
         host, port = split_endpoint(settings.exporter.listen)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from argparse import Namespace
 from ipaddress import ip_network
 from pathlib import Path
 
-from relay import log
+from relay import log, metrics
 from relay.cli import exits
 from relay.cli.roles.counts import ReceptionCounts
 from relay.cli.roles.endpoint import endpoint
@@ -17,6 +18,7 @@ from relay.cli.roles.fullness import Fullness
 from relay.cli.roles.process import run
 from relay.config import Settings, load_settings
 from relay.config.values import split_endpoint
+from relay.ingress.certificate import expires
 from relay.ingress.listener import Listen, server_tls
 from relay.ingress.reception import ReceptionOptions
 from relay.ingress.smtp import serve
@@ -79,6 +81,15 @@ def _reasons(client: StoreClient, full: Fullness, stop: asyncio.Event) -> list[s
     return reasons
 
 
+def _tls(certificate: str, key: str) -> ssl.SSLContext:
+    context = server_tls(certificate, key)
+    with contextlib.suppress(ValueError):
+        # It is good enough for OpenSSL, so it serves, even if its date cannot be told.
+        until = expires(Path(certificate).read_text(encoding="ascii", errors="replace"))
+        metrics.CERTIFICATE_EXPIRES.labels("smtp").set(until)
+    return context
+
+
 async def _serve(settings: Settings, stop: asyncio.Event) -> int:
     store, tls = settings.store, settings.smtp.tls
     async with contextlib.AsyncExitStack() as stack:
@@ -114,7 +125,7 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
             reception_options(settings),
             listeners(settings),
             networks=[ip_network(network) for network in settings.smtp.networks],
-            tls=server_tls(tls.certificate, tls.key) if tls.certificate else None,
+            tls=_tls(tls.certificate, tls.key) if tls.certificate else None,
             metrics=ReceptionCounts(),
         )
         _log.info("listening", places=", ".join(settings.smtp.listen))
