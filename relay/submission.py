@@ -113,7 +113,8 @@ class Submitter:
         """
         loop = asyncio.get_running_loop()
         accepted: asyncio.Future[Accepted] = loop.create_future()
-        if self._full():
+        # A DSN ends what takes up room, and there is no client to send it later.
+        if submission.origin != "dsn" and self._full():
             accepted.set_exception(_failure(submission, StoreFull()))
             return accepted
         message = _prepare(submission)

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from relay import log, metrics
@@ -16,6 +17,7 @@ from relay.delivery.heartbeat import Heartbeat
 from relay.delivery.route import Router
 from relay.errors import RelayError
 from relay.feedback.projector import CONSUMER, Projector
+from relay.ingress.fullness import Fullness
 from relay.ingress.health import HealthServer
 from relay.lookup.resolver import Resolver
 from relay.policy.shaping import Shaping
@@ -69,6 +71,12 @@ class Engine:
         self._client = self._access.client
         self._doorbell = Doorbell(Address.parse(settings.broker.url))
         partitions = settings.store.partitions
+        self._full = Fullness(
+            self._client,
+            memory_high=settings.store.memory_high,
+            disk_low=settings.store.disk_low,
+            disk=Path(settings.data) / "store",
+        )
         self._leasing = Leasing(
             self._client, partitions, self._holder, options.lease_options(settings)
         )
@@ -84,6 +92,7 @@ class Engine:
             ),
             partitions,
             self._doorbell.ring,
+            self._full,
             withdraw=self._control.withdraw,
         )
         self._outboxes = [Outbox(self._client, number, partitions) for number in range(partitions)]
@@ -130,6 +139,7 @@ class Engine:
         retention = Retention(self._client, holders)
         self._every(settings.lease.seconds / 3, dispatcher.tend)
         self._every(_MEMORY, retention.look)
+        self._tasks.append(self._loop.create_task(self._full.watch()))
         await self._listen()
         self._every(0.5, self._tick)
         self._every(_REPORT, partial(self._report, Roster(self._client, self._holder)))

@@ -66,6 +66,32 @@ class SmtpLimits(Group):
         le=60_000,
         description="Sessions of one process from one address (421 beyond).",
     )
+    connection_rate: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Connections a minute to one process from an address that may submit (421 "
+        "beyond); 0: no limit.",
+    )
+    stranger_rate: int = Field(
+        default=60,
+        ge=0,
+        le=1_000_000,
+        description="The same from an address in none of the networks.",
+    )
+    message_rate: int = Field(
+        default=0,
+        ge=0,
+        le=1_000_000,
+        description="Messages a minute to one process from one address (450 beyond); 0: no limit.",
+    )
+    error_rate: int = Field(
+        default=300,
+        ge=0,
+        le=1_000_000,
+        description="Commands a minute that one process refused one address for good, in all its "
+        "sessions. Beyond, it is turned away for up to a minute (421); 0: no limit.",
+    )
     memory: Size = Field(
         default=256 << 20,
         ge=64 << 20,

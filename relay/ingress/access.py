@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from msgspec import Struct
+
+from relay.ingress.pace import Pace
 from relay.mail import answers
 from relay.mail.reply import Reply
 
@@ -36,36 +39,70 @@ def is_allowed(address: str, networks: Iterable[Network]) -> bool:
     return any(client.version == network.version and client in network for network in networks)
 
 
-class Gate:
-    """Counts a process's sessions, in all and by client, and refuses those that are too many."""
+class Limits(Struct, frozen=True, kw_only=True):
+    """What clients may take up of a process. A client is an IPv4 address or a /64 of IPv6."""
 
-    def __init__(self, *, connections: int, per_address: int) -> None:
-        self._connections = connections
-        self._per_address = per_address
+    #: Sessions in all, and of one client.
+    connections: int = 1000
+    per_client: int = 100
+    #: Connections a minute of a client that may submit, and of any other; 0: no limit.
+    connection_rate: int = 0
+    stranger_rate: int = 60
+    #: Messages a minute, and refused commands a minute, in all sessions of a client; 0: no limit.
+    message_rate: int = 0
+    error_rate: int = 300
+
+
+class Gate:
+    """Counts what clients do in a process, and says when it is too much. Times in seconds."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._open: Counter[str] = Counter()
+        self._friends = Pace(limits.connection_rate)
+        self._strangers = Pace(limits.stranger_rate)
+        self._messages = Pace(limits.message_rate)
+        self._errors = Pace(limits.error_rate)
         self.open = 0
 
-    def enter(self, address: str) -> Reply | None:
+    def enter(self, address: str, now: float, *, stranger: bool = False) -> Reply | None:
         """None where the session was counted, else why it must not begin."""
-        if self.open >= self._connections:
+        if self.open >= self._limits.connections:
             return answers.TOO_MANY_CONNECTIONS
-        client = _client(address)
-        if self._open[client] >= self._per_address:
+        client, pace = client_of(address), self._strangers if stranger else self._friends
+        if self._open[client] >= self._limits.per_client:
             return answers.TOO_MANY_FROM_ADDRESS
+        if pace.over(client, now):
+            return answers.CONNECTS_TOO_OFTEN
+        if self._errors.over(client, now):
+            return answers.ERRS_TOO_OFTEN
+        pace.note(client, now)
         self.open += 1
         self._open[client] += 1
         return None
 
     def leave(self, address: str) -> None:
         """A session that had entered is over."""
-        client = _client(address)
+        client = client_of(address)
         self.open -= 1
         self._open[client] -= 1
         if not self._open[client]:
             del self._open[client]
 
+    def erred(self, address: str, now: float) -> None:
+        """The client said something that was refused for good."""
+        self._errors.note(client_of(address), now)
 
-def _client(address: str) -> str:
+    def sent(self, address: str, now: float) -> None:
+        """The client sent a message."""
+        self._messages.note(client_of(address), now)
+
+    def may_send(self, address: str, now: float) -> Reply | None:
+        """None where the client may send a message now, else why not."""
+        return answers.SENDS_TOO_OFTEN if self._messages.over(client_of(address), now) else None
+
+
+def client_of(address: str) -> str:
     """Who counts as one: an IPv4 address, or a /64 of IPv6, which one client may use up at will."""
     if ":" not in address:
         return address

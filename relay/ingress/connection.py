@@ -6,10 +6,11 @@ import asyncio
 import logging
 import ssl
 import time
+from functools import partial
 from typing import cast
 
 from relay.errors import StoreUnavailable, SubmissionRefused
-from relay.ingress.access import client_address, is_allowed
+from relay.ingress.access import client_address
 from relay.ingress.reception import Reception
 from relay.mail import answers
 from relay.mail.receiver import Close, Event, Receiver
@@ -61,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._address = client_address(transport.get_extra_info("peername"))
         refusal = reception.enter(self._address)
         if refusal is not None:
-            reception.metrics.turned_away(refusal)
+            reception.metrics.turned_away(refusal, self._address)
             self._transport.write(refusal.wire())
             self._transport.close()
             return
@@ -69,10 +70,10 @@ class Connection(asyncio.Protocol):
         self._active = self._loop.time()
         self._receiver = Receiver(
             reception.options.receiver,
-            may_relay=is_allowed(self._address, reception.networks),
+            may_relay=reception.may_relay(self._address),
             offer_tls=reception.tls is not None,
-            check=reception.check,
-            on_refusal=reception.metrics.refused,
+            check=partial(reception.check_recipient, self._address),
+            on_refusal=self._refused,
         )
         reception.connections.add(self)
         reception.metrics.opened()
@@ -150,6 +151,9 @@ class Connection(asyncio.Protocol):
 
     # What these share.
 
+    def _refused(self, reply: Reply) -> None:
+        self._reception.refused(reply, self._address)
+
     def _go_on(self, event: Event | None) -> None:
         """Do what came up, then write all replies at once."""
         while isinstance(event, MessageReceived):
@@ -226,6 +230,7 @@ class Connection(asyncio.Protocol):
         """Hand the message over; the event that followed, if it was refused at once."""
         self._content_since = 0.0
         self._hold(message.size)
+        self._reception.sent(self._address)
         if self._reception.memory.full:
             self._hold(0)
             return self._receiver.refused(answers.OUT_OF_MEMORY)

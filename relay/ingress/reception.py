@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from relay.ingress.access import Gate, Memory, Network
+from relay.ingress.access import Gate, Limits, Memory, Network, is_allowed
 from relay.mail import answers
 from relay.mail.reply import Reply
 from relay.mail.transaction import ReceiverOptions, RecipientCheck
@@ -32,9 +32,8 @@ class ReceptionOptions(Struct, frozen=True):
     rate_grace: float = 30.0
     #: Time for a TLS handshake.
     handshake: float = 30.0
-    #: Sessions of the process, in all and from one address (one /64 of IPv6).
-    connections: int = 1000
-    connections_per_address: int = 100
+    #: What clients may take up of the process.
+    clients: Limits = Limits()
     #: Octets of content on their way in, all sessions of the process together.
     memory: int = 256 << 20
     #: Octets that a client may pipeline behind a message before it is no longer read from.
@@ -60,8 +59,8 @@ class ReceptionMetrics(Protocol):
     def closed(self) -> None:
         """A session ended."""
 
-    def turned_away(self, reply: Reply) -> None:
-        """A connection got this reply for a greeting."""
+    def turned_away(self, reply: Reply, client: str) -> None:
+        """A connection from that address got this reply for a greeting."""
 
     def secured(self, version: str) -> None:
         """A TLS handshake was done; `version` is such as `TLSv1.3`, `""` where it failed."""
@@ -69,7 +68,7 @@ class ReceptionMetrics(Protocol):
     def accepted(self, submission: Submission, size: int, seconds: float) -> None:
         """A message of `size` octets is durable; admitting it took that long."""
 
-    def refused(self, reply: Reply) -> None:
+    def refused(self, reply: Reply, client: str) -> None:
         """Something was refused: a command, a recipient, a message or the rest of a session.
 
         Code and enhanced status together are a bounded set, the text is not.
@@ -83,13 +82,13 @@ class NoMetrics:
 
     def closed(self) -> None: ...
 
-    def turned_away(self, reply: Reply) -> None: ...
+    def turned_away(self, reply: Reply, client: str) -> None: ...
 
     def secured(self, version: str) -> None: ...
 
     def accepted(self, submission: Submission, size: int, seconds: float) -> None: ...
 
-    def refused(self, reply: Reply) -> None: ...
+    def refused(self, reply: Reply, client: str) -> None: ...
 
 
 class Reception:
@@ -111,9 +110,8 @@ class Reception:
         self.tls = tls
         self.metrics = metrics
         self.check = check
-        self.gate = Gate(
-            connections=options.connections, per_address=options.connections_per_address
-        )
+        self._loop = asyncio.get_running_loop()
+        self._gate = Gate(options.clients)
         self.memory = Memory(options.memory)
         self.connections: set[Connection] = set()
         #: Handshakes under way; the loop itself holds tasks but weakly.
@@ -124,11 +122,35 @@ class Reception:
 
     def enter(self, address: str) -> Reply | None:
         """None where a client may be greeted, else why not; who was let in must `leave`."""
-        return answers.SHUTTING_DOWN if self.stopping else self.gate.enter(address)
+        if self.stopping:
+            return answers.SHUTTING_DOWN
+        stranger = not self.may_relay(address)
+        return self._gate.enter(address, self._loop.time(), stranger=stranger)
+
+    def may_relay(self, address: str) -> bool:
+        """Whether a client there may submit messages."""
+        return is_allowed(address, self.networks)
+
+    def refused(self, reply: Reply, address: str) -> None:
+        """Something that the client said was refused."""
+        if reply.permanent:
+            self._gate.erred(address, self._loop.time())
+        self.metrics.refused(reply, address)
+
+    def sent(self, address: str) -> None:
+        """The client sent a whole message."""
+        self._gate.sent(address, self._loop.time())
+
+    def check_recipient(self, address: str, sender: str, recipient: str) -> Reply | None:
+        """None where the client may send to that recipient now, else why not."""
+        refusal = self._gate.may_send(address, self._loop.time())
+        if refusal is None and self.check is not None:
+            refusal = self.check(sender, recipient)
+        return refusal
 
     def leave(self, connection: Connection, address: str) -> None:
         """The session is over."""
-        self.gate.leave(address)
+        self._gate.leave(address)
         self.connections.discard(connection)
         self.metrics.closed()
         if not self.connections:

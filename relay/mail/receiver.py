@@ -199,7 +199,10 @@ class Receiver:
         kind = command.__class__
         target = TRANSITIONS[self.state].get(kind)
         if target is None:
-            self._refuse(out_of_sequence(self.state, command))
+            reply = out_of_sequence(self.state, command)
+            if reply is answers.NO_RECIPIENTS and self._transaction.put_off:
+                reply = answers.NO_RECIPIENTS_NOW
+            self._refuse(reply)
             self._stay_in_step(command)
             return
         answer = self._HANDLERS[kind](self, command)

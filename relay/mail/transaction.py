@@ -51,7 +51,7 @@ class Transaction:
     `may_relay`: the client may submit messages; without it every recipient is refused.
     """
 
-    __slots__ = ("_check", "_mail", "_may_relay", "_options", "_reader", "_recipients")
+    __slots__ = ("_check", "_mail", "_may_relay", "_options", "_reader", "_recipients", "put_off")
 
     def __init__(
         self, options: ReceiverOptions, *, may_relay: bool, check: RecipientCheck | None
@@ -76,6 +76,8 @@ class Transaction:
         self._mail = _NO_MAIL
         self._recipients: dict[str, Recipient] = {}
         self._reader = _NO_CONTENT
+        #: A recipient was refused for now: a client that hears only of DATA must not give up.
+        self.put_off = False
 
     def begin(self, mail: commands.Mail) -> Reply | None:
         """MAIL: a sender, and perhaps what is coming."""
@@ -99,6 +101,8 @@ class Transaction:
         refusal = self._check(self._mail.sender, address) if self._check is not None else None
         if refusal is None:
             self._recipients[address] = Recipient(address)
+        elif not refusal.permanent:
+            self.put_off = True
         return refusal
 
     def start_content(self) -> None:

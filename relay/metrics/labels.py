@@ -15,6 +15,8 @@ REFUSALS = (
     "loop",
     "newline",
     "limit",
+    "rate",
+    "errors",
     "tls",
     "full",
     "store",

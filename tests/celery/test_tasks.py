@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from relay.store.address import Address
 from relay.store.doorbell import Doorbell
 from tests.celery.conftest import StartWorker
@@ -36,11 +38,12 @@ def test_submit_takes_a_message_as_json_fields(worker: Worker, producer: Client)
     assert note["fields"] == {**fields, "idempotency_key": f"celery:{task_id}"}
 
 
+@pytest.mark.parametrize("store", ["unavailable", "full"])
 def test_submit_is_acknowledged_when_durable_and_comes_again_when_not(
-    start_worker: StartWorker, own_producer: Client, own_broker: ValkeyServer
+    start_worker: StartWorker, own_producer: Client, own_broker: ValkeyServer, store: str
 ) -> None:
     worker = start_worker()
-    task_id = own_producer.send("relay.submit", kwargs={"tenant": "unavailable"})
+    task_id = own_producer.send("relay.submit", kwargs={"tenant": store})
     first, second = worker.wait_for("submit", 2)
     assert first["fields"] == second["fields"]
     assert first["fields"]["idempotency_key"] == f"celery:{task_id}"

@@ -11,6 +11,7 @@ from relay.metrics.labels import REFUSALS
 from relay.submission import FULL
 from tests.support.counted import Counted
 
+CLIENT = "192.0.2.1"
 REPLIES = {
     name: reply
     for name, reply in vars(answers).items()
@@ -21,7 +22,11 @@ REASONS = {
     "SHUTTING_DOWN": "stopping",
     "TOO_MANY_CONNECTIONS": "limit",
     "TOO_MANY_FROM_ADDRESS": "limit",
-    "TOO_MANY_ERRORS": "limit",
+    "TOO_MANY_ERRORS": "errors",
+    "ERRS_TOO_OFTEN": "errors",
+    "CONNECTS_TOO_OFTEN": "rate",
+    "SENDS_TOO_OFTEN": "rate",
+    "NO_ROOM": "full",
     "TOO_MANY_COMMANDS": "limit",
     "TOO_MANY_RECIPIENTS": "limit",
     "OUT_OF_MEMORY": "limit",
@@ -52,14 +57,14 @@ def moved(counts: dict[str, Counted]) -> dict[str, float]:
 @pytest.mark.parametrize("name", sorted(REPLIES.keys() - {"STORE_UNAVAILABLE"}))
 def test_a_refusal_counts_with_its_reason(name: str) -> None:
     counts = counted()
-    ReceptionCounts().refused(REPLIES[name])
+    ReceptionCounts().refused(REPLIES[name], CLIENT)
     assert moved(counts) == {REASONS.get(name, "syntax"): 1}
 
 
 @pytest.mark.parametrize("reply", [FULL, answers.STORE_UNAVAILABLE], ids=str)
 def test_what_the_submitter_refuses_is_counted_by_the_submitter(reply: Reply) -> None:
     counts = counted()
-    ReceptionCounts().refused(reply)
+    ReceptionCounts().refused(reply, CLIENT)
     assert moved(counts) == {}
 
 
@@ -67,6 +72,6 @@ def test_a_client_that_is_turned_away_is_refused_and_never_was_there() -> None:
     refused = Counted("relay_reception_connections_refused_total")
     greeted = Counted("relay_reception_connections_total")
     counts = counted()
-    ReceptionCounts().turned_away(answers.TOO_MANY_CONNECTIONS)
+    ReceptionCounts().turned_away(answers.TOO_MANY_CONNECTIONS, CLIENT)
     assert (refused.more, greeted.more) == (1, 0)
     assert moved(counts) == {"limit": 1}

@@ -194,6 +194,8 @@ REFUSALS = [
                  " line: SSH-2.0-OpenSSH", "greeting", id="another protocol"),
     pytest.param({"CONNECT": "220 " + "x" * 9_000}, "421 4.5.0 protocol error: Response too long",
                  "greeting", id="an endless line"),
+    pytest.param({"EHLO": "\r\n".join(["250-x"] * 9_000)}, "421 4.5.0 protocol error: Response too"
+                 " long", "ehlo", id="endless lines"),
     pytest.param({"CONNECT": HANG_UP}, "421 4.4.2 connection lost in phase greeting", "greeting",
                  id="hangs up"),
     pytest.param({"CONNECT": STALL}, "421 4.4.2 no answer within 0.3 s in phase greeting",

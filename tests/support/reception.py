@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Callable
 from ipaddress import IPv4Network
 
+from relay.ingress.access import Limits
 from relay.ingress.listener import Listen
 from relay.ingress.reception import ReceptionOptions
 from relay.ingress.smtp import SmtpServer
@@ -53,7 +54,7 @@ class Tally:
     def closed(self) -> None:
         self.sessions -= 1
 
-    def turned_away(self, reply: Reply) -> None:
+    def turned_away(self, reply: Reply, client: str) -> None:
         self.away.append(reply)
 
     def secured(self, version: str) -> None:
@@ -63,7 +64,7 @@ class Tally:
         assert seconds >= 0
         self.messages.append((submission.id, size))
 
-    def refused(self, reply: Reply) -> None:
+    def refused(self, reply: Reply, client: str) -> None:
         self.refusals.append(reply)
 
 
@@ -83,12 +84,17 @@ class Servers:
         networks: tuple[IPv4Network, ...] = (IPv4Network("127.0.0.0/8"),),
         tls: bool = False,
         listen: Listen | None = None,
+        clients: Limits | None = None,
         **options: float,
     ) -> int:
         """The port of a server with these options."""
         server = SmtpServer(
             self.submitter,
-            ReceptionOptions(receiver or ReceiverOptions("relay.example"), **options),  # type: ignore[arg-type]
+            ReceptionOptions(
+                receiver or ReceiverOptions("relay.example"),
+                clients=clients or Limits(),
+                **options,  # type: ignore[arg-type]
+            ),
             networks=networks,
             tls=self._certificate if tls else None,
             metrics=self.tally,

@@ -17,7 +17,8 @@ from typing import Any
 from celery import current_task, signals
 from celery.exceptions import SoftTimeLimitExceeded
 
-from relay.errors import StoreUnavailable
+from relay.errors import StoreUnavailable, SubmissionRefused
+from relay.submission import FULL
 from workers.app import app
 from workers.contract import Progress, Stop, WorkerInfo
 
@@ -65,6 +66,8 @@ class NotingEngine:
         self._done += 1
         if fields.get("tenant") == "unavailable" and self._done == 1:
             raise StoreUnavailable("no answer")
+        if fields.get("tenant") == "full" and self._done == 1:
+            raise SubmissionRefused(FULL)
         return "0123456789"
 
     def attempts(self) -> list[dict[str, Any]]:

@@ -2,7 +2,10 @@ from ipaddress import ip_network
 
 import pytest
 
-from relay.ingress.access import LOOPBACK, Gate, client_address, is_allowed
+from relay.ingress.access import LOOPBACK, Gate, Limits, client_address, is_allowed
+from relay.ingress.pace import Pace
+from relay.mail import answers
+from relay.mail.reply import Reply
 
 
 @pytest.mark.parametrize(
@@ -49,22 +52,69 @@ def test_a_list_of_networks_is_all_that_may_submit() -> None:
 
 
 def test_the_gate_counts_in_all_and_by_client() -> None:
-    gate = Gate(connections=3, per_address=2)
-    assert gate.enter("192.0.2.1") is None
-    assert gate.enter("192.0.2.1") is None
-    refused = gate.enter("192.0.2.1")
-    assert refused is not None
-    assert refused.status == "4.7.0"
-    assert gate.enter("192.0.2.2") is None
-    refused = gate.enter("192.0.2.3")
-    assert refused is not None
-    assert refused.status == "4.3.2"
+    gate = Gate(Limits(connections=3, per_client=2))
+    assert gate.enter("192.0.2.1", 0) is None
+    assert gate.enter("192.0.2.1", 0) is None
+    assert gate.enter("192.0.2.1", 0) is answers.TOO_MANY_FROM_ADDRESS
+    assert gate.enter("192.0.2.2", 0) is None
+    assert gate.enter("192.0.2.3", 0) is answers.TOO_MANY_CONNECTIONS
     gate.leave("192.0.2.1")
-    assert gate.enter("192.0.2.1") is None
+    assert gate.enter("192.0.2.1", 0) is None
 
 
 def test_addresses_of_one_slash_64_are_one_client() -> None:
-    gate = Gate(connections=9, per_address=1)
-    assert gate.enter("2001:db8::1") is None
-    assert gate.enter("2001:db8::ffff") is not None
-    assert gate.enter("2001:db8:0:1::1") is None
+    gate = Gate(Limits(per_client=1))
+    assert gate.enter("2001:db8::1", 0) is None
+    assert gate.enter("2001:db8::ffff", 0) is not None
+    assert gate.enter("2001:db8:0:1::1", 0) is None
+
+
+def came(gate: Gate, address: str, now: float, *, stranger: bool = False) -> Reply | None:
+    refusal = gate.enter(address, now, stranger=stranger)
+    if refusal is None:
+        gate.leave(address)
+    return refusal
+
+
+def test_a_client_that_connects_too_often_is_turned_away_until_its_minute_is_over() -> None:
+    gate = Gate(Limits(connection_rate=3))
+    assert [came(gate, "192.0.2.1", 1) for _ in range(3)] == [None] * 3
+    assert came(gate, "192.0.2.1", 1) is answers.CONNECTS_TOO_OFTEN
+    assert came(gate, "192.0.2.2", 1) is None
+    # Trying on does not make it longer.
+    assert came(gate, "192.0.2.1", 20) is answers.CONNECTS_TOO_OFTEN
+    assert came(gate, "192.0.2.1", 22) is None
+    assert [came(gate, "192.0.2.1", 90) for _ in range(3)] == [None] * 3
+
+
+def test_strangers_have_a_limit_of_their_own() -> None:
+    gate = Gate(Limits(stranger_rate=1))
+    assert came(gate, "192.0.2.1", 0, stranger=True) is None
+    assert came(gate, "192.0.2.1", 0, stranger=True) is answers.CONNECTS_TOO_OFTEN
+    assert [came(gate, "192.0.2.2", 0) for _ in range(1000)] == [None] * 1000
+
+
+def test_errors_in_all_sessions_of_a_client_turn_it_away_for_a_minute_at_most() -> None:
+    gate = Gate(Limits(error_rate=60))
+    for _ in range(1000):
+        gate.erred("192.0.2.1", 5)
+    assert came(gate, "192.0.2.1", 5) is answers.ERRS_TOO_OFTEN
+    assert came(gate, "192.0.2.2", 5) is None
+    assert came(gate, "192.0.2.1", 7) is None
+
+
+def test_messages_of_a_client_have_a_limit() -> None:
+    gate = Gate(Limits(message_rate=2))
+    for _ in range(2):
+        assert gate.may_send("192.0.2.1", 0) is None
+        gate.sent("192.0.2.1", 0)
+    assert gate.may_send("192.0.2.1", 0) is answers.SENDS_TOO_OFTEN
+    assert gate.may_send("192.0.2.1", 31) is None
+
+
+def test_what_is_remembered_of_clients_is_bounded() -> None:
+    pace = Pace(1, clients=100)
+    for number in range(10_000):
+        pace.note(f"192.0.2.{number}", 0)
+    assert len(pace) == 100
+    assert pace.over("192.0.2.9999", 0)

@@ -5,7 +5,11 @@ What becomes of whole messages is counted where they are submitted, whichever wa
 
 from __future__ import annotations
 
-from relay import metrics
+import time
+
+from relay import log, metrics
+from relay.ingress.access import client_of
+from relay.ingress.pace import Pace
 from relay.mail import answers
 from relay.mail.reply import Reply
 from relay.submission import FULL, Submission
@@ -24,7 +28,11 @@ _REASONS: dict[Reply, str] = {
     answers.TOO_MANY_RECIPIENTS: "limit",
     answers.TOO_MANY_CONNECTIONS: "limit",
     answers.TOO_MANY_FROM_ADDRESS: "limit",
-    answers.TOO_MANY_ERRORS: "limit",
+    answers.CONNECTS_TOO_OFTEN: "rate",
+    answers.SENDS_TOO_OFTEN: "rate",
+    answers.ERRS_TOO_OFTEN: "errors",
+    answers.NO_ROOM: "full",
+    answers.TOO_MANY_ERRORS: "errors",
     answers.TOO_MANY_COMMANDS: "limit",
     answers.OUT_OF_MEMORY: "limit",
     answers.IDLE: "timeout",
@@ -35,8 +43,15 @@ _REASONS: dict[Reply, str] = {
 }
 
 
+#: Refusals of one client that are logged in a minute, so that a flood does not fill the log too.
+_LOGGED = 6
+
+
 class ReceptionCounts:
-    """Counts; see `relay.ingress.reception.ReceptionMetrics`."""
+    """Counts and logs; see `relay.ingress.reception.ReceptionMetrics`."""
+
+    def __init__(self) -> None:
+        self._logged = Pace(_LOGGED)
 
     def opened(self) -> None:
         """A session began."""
@@ -47,10 +62,10 @@ class ReceptionCounts:
         """A session ended."""
         metrics.RECEPTIONS_OPEN.dec()
 
-    def turned_away(self, reply: Reply) -> None:
+    def turned_away(self, reply: Reply, client: str) -> None:
         """A connection was closed at once."""
         metrics.RECEPTIONS_REFUSED.inc()
-        self.refused(reply)
+        self.refused(reply, client)
 
     def secured(self, version: str) -> None:
         """A handshake ended, well if there is a version; one that failed is a refusal."""
@@ -63,8 +78,13 @@ class ReceptionCounts:
         """A message is durable."""
         metrics.ADMIT_SECONDS.observe(seconds)
 
-    def refused(self, reply: Reply) -> None:
+    def refused(self, reply: Reply, client: str) -> None:
         """Something was refused."""
         if reply in _COUNTED:
             return
-        metrics.REFUSED["smtp", _REASONS.get(reply, "syntax")].inc()
+        reason = _REASONS.get(reply, "syntax")
+        metrics.REFUSED["smtp", reason].inc()
+        who, now = client_of(client), time.monotonic()
+        if not self._logged.over(who, now):
+            self._logged.note(who, now)
+            log.refused(reply, reason=reason, origin="smtp", client=client)

@@ -19,6 +19,7 @@ from relay.cli import exits
 from relay.cli.roles.process import run
 from relay.config import Settings, load_settings
 from relay.config.values import split_endpoint
+from relay.ingress.access import Limits
 from relay.ingress.listener import Listen
 from relay.ingress.reception import ReceptionOptions
 from relay.ingress.smtp import serve
@@ -106,7 +107,8 @@ def _options(settings: Settings) -> ReceptionOptions:
         commands=1_000_000,
         hops=limits.hops + 10,
     )
-    return ReceptionOptions(receiver, connections=10_000, connections_per_address=10_000)
+    limits = Limits(connections=10_000, per_client=10_000, stranger_rate=0, error_rate=0)
+    return ReceptionOptions(receiver, clients=limits)
 
 
 def _file_name(submission: Submission) -> str:

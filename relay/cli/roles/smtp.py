@@ -14,14 +14,16 @@ from relay import log, metrics
 from relay.cli import exits
 from relay.cli.roles.counts import ReceptionCounts
 from relay.cli.roles.endpoint import endpoint
-from relay.cli.roles.fullness import Fullness
 from relay.cli.roles.process import run
 from relay.config import Settings, load_settings
 from relay.config.values import split_endpoint
+from relay.ingress.access import Limits
 from relay.ingress.certificate import expires
+from relay.ingress.fullness import Fullness
 from relay.ingress.listener import Listen, server_tls
 from relay.ingress.reception import ReceptionOptions
 from relay.ingress.smtp import serve
+from relay.mail import answers
 from relay.mail.transaction import ReceiverOptions
 from relay.store.access import Access
 from relay.store.address import Address
@@ -59,8 +61,14 @@ def reception_options(settings: Settings) -> ReceptionOptions:
         receiver,
         idle=limits.idle,
         message_time=limits.message_time,
-        connections=limits.connections,
-        connections_per_address=limits.connections_per_address,
+        clients=Limits(
+            connections=limits.connections,
+            per_client=limits.connections_per_address,
+            connection_rate=limits.connection_rate,
+            stranger_rate=limits.stranger_rate,
+            message_rate=limits.message_rate,
+            error_rate=limits.error_rate,
+        ),
         memory=limits.memory,
     )
 
@@ -127,6 +135,7 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
             networks=[ip_network(network) for network in settings.smtp.networks],
             tls=_tls(tls.certificate, tls.key) if tls.certificate else None,
             metrics=ReceptionCounts(),
+            check=lambda _sender, _recipient: answers.NO_ROOM if full() else None,
         )
         _log.info("listening", places=", ".join(settings.smtp.listen))
         await stop.wait()

@@ -2,6 +2,8 @@ import asyncio
 
 import pytest
 
+from relay.ingress.access import Limits
+from relay.mail import answers
 from relay.mail.transaction import ReceiverOptions
 from tests.support.dialog import Dialog, dialog, greeted
 from tests.support.reception import ENVELOPE, MESSAGE, Servers, until
@@ -63,7 +65,7 @@ async def drip(client: Dialog, octets: bytes) -> None:
 
 
 async def test_too_many_sessions_are_turned_away(servers: Servers) -> None:
-    port = await servers.start(connections=2)
+    port = await servers.start(clients=Limits(connections=2))
     async with greeted(port), greeted(port), dialog(port) as third:
         assert (await third.reply()).startswith("421 4.3.2")
         assert await third.rest() == b""
@@ -74,9 +76,43 @@ async def test_too_many_sessions_are_turned_away(servers: Servers) -> None:
 
 
 async def test_too_many_sessions_of_one_address_are_turned_away(servers: Servers) -> None:
-    port = await servers.start(connections_per_address=1)
+    port = await servers.start(clients=Limits(per_client=1))
     async with greeted(port), dialog(port) as second:
         assert (await second.reply()).startswith("421 4.7.0")
+
+
+async def test_who_connects_too_often_is_turned_away(servers: Servers) -> None:
+    port = await servers.start(clients=Limits(connection_rate=2))
+    for _ in range(2):
+        async with greeted(port):
+            pass
+    async with dialog(port) as third:
+        assert (await third.reply()).startswith("421 4.7.0")
+        assert await third.rest() == b""
+    assert servers.tally.away == [answers.CONNECTS_TOO_OFTEN]
+
+
+async def test_who_is_in_no_network_may_connect_less_often(servers: Servers) -> None:
+    port = await servers.start(networks=(), clients=Limits(stranger_rate=1))
+    async with greeted(port), dialog(port) as second:
+        assert (await second.reply()).startswith("421 4.7.0")
+
+
+async def test_who_sends_too_often_is_to_send_later(servers: Servers) -> None:
+    port = await servers.start(clients=Limits(message_rate=1))
+    async with greeted(port) as client:
+        await client.say(MESSAGE, 4)
+        replies = await client.say(ENVELOPE, 3)
+        assert [reply[:9] for reply in replies] == ["250 2.1.0", "450 4.7.1", "451 4.5.1"]
+
+
+async def test_errors_count_over_all_sessions_of_a_client(servers: Servers) -> None:
+    port = await servers.start(clients=Limits(error_rate=4))
+    for _ in range(2):
+        async with greeted(port) as client:
+            await client.say(b"FOO\r\nFOO\r\n", 2)
+    async with dialog(port) as third:
+        assert (await third.reply()).startswith("421 4.7.0")
 
 
 async def test_content_beyond_the_memory_of_the_process_is_to_be_sent_later(

@@ -196,9 +196,9 @@ class Holders(Modelled):
     @rule(
         n=picks,
         how=st.sampled_from(("old", "another holder", "another fence")),
-        what=st.sampled_from(("release", "final", "later", "hold")),
+        verb=st.sampled_from(("final", "later", "hold")),
     )
-    def come_too_late(self, n: int, how: str, what: str) -> None:
+    def come_too_late(self, n: int, how: str, verb: str) -> None:
         """A holder that lost its lease, or one that never had it, changes nothing."""
         # Such as somebody holds now, where there are any: they are what could go wrong.
         taken = [one for one in self.leases if self.model.all[one.id].place is Place.LEASED]
@@ -213,12 +213,10 @@ class Holders(Modelled):
         before = self.run(self.everything())
         assert self.run(self.queue.extend(stale)) == ["lost"]
         self.model.look()
-        if what == "release":
-            assert self.run(self.queue.release(stale))[0] in self.model.release(stale)
-        else:
-            said: dict[str, Any] = {"outcome": attempted(["u"], "delivered"), "event": "D"}
-            [word] = self.run(self.queue.settle(stale, verb=what, **said))
-            assert word in ({"done", "lost"} if stale in self.model.settled else {"lost"})
+        assert self.run(self.queue.release(stale))[0] in self.model.release(stale)
+        said: dict[str, Any] = {"outcome": attempted(["u"], "delivered"), "event": "D"}
+        [word] = self.run(self.queue.settle(stale, verb=verb, **said))
+        assert word in ({"done", "lost"} if stale in self.model.settled else {"lost"})
         self.assert_same(before, f"{stale}, {how},")
 
 

@@ -14,10 +14,13 @@ from relay.errors import RelayError
 from relay.store.client import StoreClient
 from relay.store.memory import memory
 
-_log = log.logger("relay.smtp")
+_log = log.logger("relay.store")
 
-#: Seconds between two looks.
-_INTERVAL = 1.0
+#: Seconds between two looks, and where it is more than half full.
+_INTERVAL, _CLOSER = 1.0, 0.1
+#: It has room again when it is so much below the limit, as a share of it: not at the first message
+#: that leaves, or clients would be let in and turned away in turns.
+_MEMORY_GAP, _DISK_GAP = 0.05, 0.25
 
 
 class Fullness:
@@ -35,6 +38,8 @@ class Fullness:
         self._disk = disk
         #: Why it is full, "" where it is not.
         self.reason = ""
+        #: Memory used, as a share of what may be.
+        self._share = 0.0
 
     def __call__(self) -> bool:
         """No more messages are to be accepted just now."""
@@ -44,18 +49,21 @@ class Fullness:
         """Look again and again; a store that gives no answer says so by itself."""
         while True:
             try:
-                self._found(await self._look())
+                self._found(await self.look())
             except (RelayError, OSError):
                 self._found("")
-            await asyncio.sleep(_INTERVAL)
+            await asyncio.sleep(_CLOSER if self._share > 0.5 else _INTERVAL)
 
-    async def _look(self) -> str:
+    async def look(self) -> str:
+        """Why it is full now, "" where it is not."""
         used, limit = await memory(self._client)
-        if limit and used > limit * self._memory_high:
+        self._share = used / (limit * self._memory_high) if limit else 0.0
+        if self._share > (1 - _MEMORY_GAP if self.reason else 1):
             return "its memory is nearly used up"
         if self._disk.is_dir():
             disk = await asyncio.to_thread(shutil.disk_usage, self._disk)
-            if disk.free < disk.total * self._disk_low:
+            low = disk.total * self._disk_low
+            if disk.free < (low * (1 + _DISK_GAP) if self.reason else low):
                 return "the disk of its append-only file is nearly full"
         return ""
 
