@@ -36,7 +36,7 @@ from relay.store.keys import CHUNK, lane, reference
 _log = log.logger("relay.submission")
 
 FULL = Reply(452, "4.3.1", "The queue is full, try again later")
-_CONFLICT = Reply(554, "5.5.4", "This idempotency key was used for another message")
+CONFLICT = Reply(554, "5.5.4", "This idempotency key was used for another message")
 #: How often content is stored again when its chunks were gone before the message was admitted.
 _MOST_TRIES = 3
 #: Seconds that cancelling a message may take which its submitter is to hear was not accepted.
@@ -53,6 +53,8 @@ class Submission(Struct, frozen=True, kw_only=True):
     envelope: Envelope
     #: Lines that end in CRLF, not dot-stuffed, with the trace header in front.
     content: tuple[bytes, ...]
+    #: Octets of the trace header: it differs each time, so no fingerprint is made of it.
+    trace: int = 0
     tenant: str = ""
     priority: Priority = Priority.NORMAL
     #: The share of the lane's turn that its messages get, 1 to 100.
@@ -77,14 +79,17 @@ class Accepted(Struct, frozen=True):
 
 
 class Submitter:
-    """Takes messages in. `ring` gets the queues that need a worker, as references."""
+    """Takes messages in. `ring` gets the queues that need a worker, as references.
+
+    `full` says whether the store has no room for so many octets.
+    """
 
     def __init__(
         self,
         admission: Admission,
         partitions: int,
         ring: Callable[[Sequence[str]], None],
-        full: Callable[[], bool] = lambda: False,
+        full: Callable[[int], bool] = lambda _: False,
         withdraw: Withdraw | None = None,
     ) -> None:
         self._admission = admission
@@ -114,9 +119,12 @@ class Submitter:
         loop = asyncio.get_running_loop()
         accepted: asyncio.Future[Accepted] = loop.create_future()
         # A DSN ends what takes up room, and there is no client to send it later.
-        if submission.origin != "dsn" and self._full():
+        size = sum(map(len, submission.content))
+        if submission.origin != "dsn" and self._full(size):
             accepted.set_exception(_failure(submission, StoreFull()))
             return accepted
+        if submission.idempotency_key and size > CHUNK:
+            return loop.create_task(self._submit_keyed(submission))
         message = _prepare(submission)
         if self._admission.is_small(message):
             asked = self._admission.admit(message)
@@ -171,6 +179,11 @@ class Submitter:
             metrics.WITHDRAWN.inc()
         metrics.POSSIBLE_DOUBLES.inc(doubtful)
 
+    async def _submit_keyed(self, submission: Submission) -> Accepted:
+        """Its fingerprint takes a while, and must not hold up the loop."""
+        message = await asyncio.to_thread(_prepare, submission)
+        return await self._submit_large(submission, message)
+
     async def _submit_large(self, submission: Submission, message: NewMessage) -> Accepted:
         try:
             for _ in range(_MOST_TRIES):
@@ -187,7 +200,7 @@ class Submitter:
     def _read(self, answer: list[bytes], submission: Submission, partition: int) -> Accepted:
         word, id_ = answer[0], answer[1].decode()
         if word == b"conflict":
-            raise IdempotencyConflict(_CONFLICT)
+            raise IdempotencyConflict(CONFLICT)
         if len(answer) > 2:
             self._ring([reference(partition, queue.decode()) for queue in answer[2:]])
         repeated = word == b"repeated"
@@ -243,8 +256,10 @@ def _fingerprint(submission: Submission) -> str:
     if submission.fingerprint:
         return hashlib.sha256(submission.fingerprint.encode()).hexdigest()[:32]
     digest = hashlib.sha256(repr(submission.envelope).encode())
+    skip = submission.trace
     for piece in submission.content:
-        digest.update(piece)
+        digest.update(memoryview(piece)[skip:])
+        skip = max(0, skip - len(piece))
     return digest.hexdigest()[:32]
 
 

@@ -88,7 +88,10 @@ class Engine:
             Admission(
                 self._access.accepting,
                 partitions,
-                AdmissionOptions(deadline_ms=round(settings.lease.deadline * 1000)),
+                AdmissionOptions(
+                    idempotency_ms=round(settings.store.idempotency * 1000),
+                    deadline_ms=round(settings.lease.deadline * 1000),
+                ),
             ),
             partitions,
             self._doorbell.ring,

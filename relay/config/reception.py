@@ -115,5 +115,11 @@ class SmtpSettings(Group):
         default=("127.0.0.0/8", "::1/128"),
         description="Clients that may submit messages. All others are refused (550 5.7.1).",
     )
+    idempotency_field: str = Field(
+        default="X-Relay-Idempotency-Key",
+        pattern=r"^[A-Za-z0-9-]{0,64}$",
+        description="Header field in which a client gives a message's idempotency key. It is taken "
+        "out before the message is sent. Empty: none is looked for, and none taken out.",
+    )
     tls: TlsSettings = TlsSettings()
     limits: SmtpLimits = SmtpLimits()

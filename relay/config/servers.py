@@ -46,6 +46,13 @@ class StoreSettings(Group):
         le=600,
         description="How long one call to the store is repeated before it counts as unavailable.",
     )
+    idempotency: Duration = Field(
+        default=24 * 3600.0,
+        ge=600,
+        le=30 * 24 * 3600,
+        description="How long an idempotency key stands for its message: submitted again, it is "
+        "answered with the first one's id and not sent again.",
+    )
     maxmemory: Size = Field(
         default=0,
         ge=0,

@@ -13,6 +13,7 @@ from relay.errors import StoreUnavailable, SubmissionRefused
 from relay.ingress.access import client_address
 from relay.ingress.reception import Reception
 from relay.mail import answers
+from relay.mail.control import take_key
 from relay.mail.receiver import Close, Event, Receiver
 from relay.mail.reply import Reply
 from relay.mail.sequence import State
@@ -237,7 +238,7 @@ class Connection(asyncio.Protocol):
         submitter = self._reception.submitter
         self._admit_since = self._loop.time()
         try:
-            submission = self._submission(submitter.new_id(), message)
+            submission = self._submission(message)
             answer = submitter.submit(submission)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
             return self._refuse(error)
@@ -247,8 +248,13 @@ class Connection(asyncio.Protocol):
         answer.add_done_callback(self._answered)
         return None
 
-    def _submission(self, id_: str, message: MessageReceived) -> Submission:
-        receiver, chunks = self._receiver, message.chunks
+    def _submission(self, message: MessageReceived) -> Submission:
+        receiver, reception = self._receiver, self._reception
+        taken = take_key(message.chunks, reception.options.key_field)
+        if isinstance(taken, Reply):
+            raise SubmissionRefused(taken)
+        key, chunks = taken
+        id_ = reception.submitter.new_id("", key)
         keyword = with_keyword(extended=receiver.extended, secure=receiver.secure)
         session = received_from(receiver.name, self._address, receiver.options.hostname, keyword)
         trace = received(session, id_, int(time.time()))
@@ -256,6 +262,8 @@ class Connection(asyncio.Protocol):
             id=id_,
             envelope=message.envelope,
             content=(trace + chunks[0], *chunks[1:]) if chunks else (trace,),
+            trace=len(trace),
+            idempotency_key=key,
             client=self._address,
         )
 

@@ -21,10 +21,13 @@ _INTERVAL, _CLOSER = 1.0, 0.1
 #: It has room again when it is so much below the limit, as a share of it: not at the first message
 #: that leaves, or clients would be let in and turned away in turns.
 _MEMORY_GAP, _DISK_GAP = 0.05, 0.25
+#: Octets of the store's memory that a message takes besides its content, about.
+_OVERHEAD = 2048
+_MEMORY = "its memory is nearly used up"
 
 
 class Fullness:
-    """Asked for each message, so it answers from the last look."""
+    """Asked for each message, so it answers from the last look and what it was asked since."""
 
     def __init__(
         self, client: StoreClient, *, memory_high: float, disk_low: float, disk: Path
@@ -38,12 +41,22 @@ class Fullness:
         self._disk = disk
         #: Why it is full, "" where it is not.
         self.reason = ""
-        #: Memory used, as a share of what may be.
-        self._share = 0.0
+        # Memory used when it was looked at, what may be, and what was submitted since.
+        self._used = self._limit = self._since = 0
 
-    def __call__(self) -> bool:
-        """No more messages are to be accepted just now."""
-        return bool(self.reason)
+    def __call__(self, octets: int = 0) -> bool:
+        """No more messages are to be accepted just now, or not one of so many octets.
+
+        What this process accepts counts at once: a second is long enough to fill a small store.
+        """
+        if self.reason:
+            return True
+        cost = octets + _OVERHEAD if octets else 0
+        if self._limit and self._used + self._since + cost > self._limit:
+            self._found(_MEMORY)
+            return True
+        self._since += cost
+        return False
 
     async def watch(self) -> None:
         """Look again and again; a store that gives no answer says so by itself."""
@@ -52,14 +65,18 @@ class Fullness:
                 self._found(await self.look())
             except (RelayError, OSError):
                 self._found("")
-            await asyncio.sleep(_CLOSER if self._share > 0.5 else _INTERVAL)
+            close = self._used + self._since > self._limit / 2
+            await asyncio.sleep(_CLOSER if self._limit and close else _INTERVAL)
 
     async def look(self) -> str:
         """Why it is full now, "" where it is not."""
-        used, limit = await memory(self._client)
-        self._share = used / (limit * self._memory_high) if limit else 0.0
-        if self._share > (1 - _MEMORY_GAP if self.reason else 1):
-            return "its memory is nearly used up"
+        before = self._since
+        self._used, limit = await memory(self._client)
+        self._since -= before
+        self._limit = int(limit * self._memory_high)
+        most = self._limit * (1 - _MEMORY_GAP) if self.reason else self._limit
+        if limit and self._used > most:
+            return _MEMORY
         if self._disk.is_dir():
             disk = await asyncio.to_thread(shutil.disk_usage, self._disk)
             low = disk.total * self._disk_low

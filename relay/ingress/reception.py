@@ -36,6 +36,8 @@ class ReceptionOptions(Struct, frozen=True):
     clients: Limits = Limits()
     #: Octets of content on their way in, all sessions of the process together.
     memory: int = 256 << 20
+    #: The header field that carries an idempotency key and is taken out; "": none is looked for.
+    key_field: str = ""
     #: Octets that a client may pipeline behind a message before it is no longer read from.
     pipelined: int = 64 << 10
 
@@ -43,8 +45,8 @@ class ReceptionOptions(Struct, frozen=True):
 class Submitter(Protocol):
     """What reception asks of `relay.submission.Submitter`."""
 
-    def new_id(self) -> str:
-        """An id for a message to come."""
+    def new_id(self, tenant: str = "", idempotency_key: str = "") -> str:
+        """An id for a message to come, which may have a key."""
 
     def submit(self, submission: Submission, /) -> asyncio.Future[Accepted]:
         """Accept a message: durable when the future resolves."""

@@ -77,3 +77,17 @@ async def test_the_disk_of_a_store_elsewhere_is_not_looked_at(
 ) -> None:
     full = Fullness(client, memory_high=0.8, disk_low=0.99, disk=tmp_path / "none")
     assert await full.look() == ""
+
+
+async def test_what_is_accepted_between_two_looks_counts(
+    server: ValkeyServer, client: StoreClient, tmp_path: Path
+) -> None:
+    full = Fullness(client, memory_high=0.5, disk_low=0, disk=tmp_path / "none")
+    server.command("CONFIG", "SET", "maxmemory", str(100 * _MEGABYTE))
+    assert await full.look() == ""
+    accepted = sum(not full(_MEGABYTE) for _ in range(100))
+    assert 40 < accepted < 50
+    assert full()
+    # None of it is there.
+    full.reason = await full.look()
+    assert not full(_MEGABYTE)

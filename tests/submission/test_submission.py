@@ -31,7 +31,7 @@ class Desk:
         self.rung: list[str] = []
         self.full = False
         self.submitter = Submitter(
-            Admission(client, 1, AdmissionOptions()), 1, self.rung.extend, lambda: self.full
+            Admission(client, 1, AdmissionOptions()), 1, self.rung.extend, lambda _: self.full
         )
 
     async def submit(self, *recipients: str, **others: object) -> Accepted:
@@ -122,6 +122,30 @@ async def test_another_message_under_the_same_key_is_refused(desk: Desk) -> None
         await desk.submit("b@one.example", idempotency_key="k")
     other_tenant = await desk.submit("b@one.example", idempotency_key="k", tenant="t")
     assert not other_tenant.repeated
+
+
+@pytest.mark.parametrize("octets", [10, 2 * CHUNK])
+async def test_the_trace_header_is_no_part_of_what_is_the_same(desk: Desk, octets: int) -> None:
+    async def submit(trace: bytes, body: bytes) -> Accepted:
+        content = (trace + body[:CHUNK], body[CHUNK:]) if len(body) > CHUNK else (trace + body,)
+        return await desk.submit(
+            "a@one.example", idempotency_key="k", content=content, trace=len(trace)
+        )
+
+    first = await submit(b"Received: one\r\n", b"x" * octets)
+    again = await submit(b"Received: another\r\n", b"x" * octets)
+    assert (again.id, again.repeated) == (first.id, True)
+    with pytest.raises(IdempotencyConflict):
+        await submit(b"Received: one\r\n", b"y" * octets)
+
+
+async def test_a_key_stands_for_its_message_as_long_as_the_settings_say(
+    desk: Desk,
+) -> None:
+    accepted = await desk.submit("a@one.example", idempotency_key="k")
+    [name] = await desk.client.read("KEYS", KEYS.idempotency("*"))
+    assert 86_000_000 < await desk.client.read("PTTL", name) <= 86_400_000
+    assert (await desk.client.read("GET", name)).startswith(accepted.id.encode())
 
 
 async def test_the_same_id_is_accepted_once(desk: Desk) -> None:

@@ -85,7 +85,7 @@ class Servers:
         tls: bool = False,
         listen: Listen | None = None,
         clients: Limits | None = None,
-        **options: float,
+        **options: float | str,
     ) -> int:
         """The port of a server with these options."""
         server = SmtpServer(

@@ -23,7 +23,7 @@ class RecordingSubmitter:
         self.handed_over = asyncio.Event()
         self._ids = 0
 
-    def new_id(self) -> str:
+    def new_id(self, tenant: str = "", idempotency_key: str = "") -> str:
         self._ids += 1
         return message_id(ms=1_790_000_000_000, partition=0, chance=self._ids)
 

@@ -53,7 +53,7 @@ class CatchAll:
         self._files = deque((path, path.stat().st_size) for path in found)
         self._size = sum(size for _, size in self._files)
 
-    def new_id(self) -> str:
+    def new_id(self, tenant: str = "", idempotency_key: str = "") -> str:
         """An id for a message to come."""
         chance = secrets.randbits(CHANCE_BITS)
         return message_id(ms=time.time_ns() // 1_000_000, partition=0, chance=chance)
@@ -107,8 +107,8 @@ def _options(settings: Settings) -> ReceptionOptions:
         commands=1_000_000,
         hops=limits.hops + 10,
     )
-    limits = Limits(connections=10_000, per_client=10_000, stranger_rate=0, error_rate=0)
-    return ReceptionOptions(receiver, clients=limits)
+    clients = Limits(connections=10_000, per_client=10_000, stranger_rate=0, error_rate=0)
+    return ReceptionOptions(receiver, clients=clients)
 
 
 def _file_name(submission: Submission) -> str:

@@ -70,6 +70,7 @@ def reception_options(settings: Settings) -> ReceptionOptions:
             error_rate=limits.error_rate,
         ),
         memory=limits.memory,
+        key_field=settings.smtp.idempotency_field,
     )
 
 
@@ -117,8 +118,11 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
         )
         watch = asyncio.create_task(full.watch())
         stack.callback(watch.cancel)
-        deadline = AdmissionOptions(deadline_ms=int(settings.lease.deadline * 1000))
-        admission = Admission(access.accepting, store.partitions, deadline)
+        options = AdmissionOptions(
+            idempotency_ms=round(store.idempotency * 1000),
+            deadline_ms=round(settings.lease.deadline * 1000),
+        )
+        admission = Admission(access.accepting, store.partitions, options)
         await stack.enter_async_context(
             endpoint(settings, "smtp", lambda: _reasons(client, full, stop))
         )

@@ -177,3 +177,22 @@ async def test_a_client_that_goes_away_leaves_its_message_accepted(servers: Serv
     assert len(servers.submitter.submissions) == 1
     async with greeted(port) as client:
         await client.say(b"NOOP\r\n")
+
+
+async def test_an_idempotency_key_is_taken_out_of_the_message(servers: Servers) -> None:
+    port = await servers.start(key_field="X-Relay-Idempotency-Key")
+    async with greeted(port) as client:
+        content = b"X-Relay-Idempotency-Key: k1\r\nSubject: x\r\n\r\nhi\r\n.\r\n"
+        assert (await client.say(ENVELOPE + content, 4))[-1].startswith("250 2.0.0")
+    [submission] = servers.submitter.submissions
+    assert submission.idempotency_key == "k1"
+    assert servers.submitter.contents == [b"Subject: x\r\n\r\nhi\r\n"]
+    assert submission.content[0][submission.trace :] == b"Subject: x\r\n\r\nhi\r\n"
+
+
+async def test_a_bad_idempotency_key_is_refused_and_the_session_goes_on(servers: Servers) -> None:
+    port = await servers.start(key_field="X-Relay-Idempotency-Key")
+    async with greeted(port) as client:
+        content = b"X-Relay-Idempotency-Key: a b\r\n\r\nhi\r\n.\r\n"
+        assert (await client.say(ENVELOPE + content, 4))[-1].startswith("550 5.6.0")
+        assert (await client.say(MESSAGE, 4))[-1].startswith("250 2.0.0")

@@ -30,8 +30,8 @@ CONSUMERS = ("dsn", "hooks")
 KEEP_MS = 300_000
 #: Moves of the clock: some end leases, grace, waits, idempotency keys, records and deliveries.
 AHEAD = (
-    SECOND, 5 * SECOND, 9 * SECOND, 11 * SECOND, 31 * SECOND, 61 * SECOND, HOUR, DAY, 3 * DAY,
-    -SECOND, -20 * SECOND, -2 * HOUR,
+    SECOND, 5 * SECOND, 9 * SECOND, 11 * SECOND, 30 * SECOND, 31 * SECOND, 61 * SECOND, HOUR, DAY,
+    3 * DAY, -SECOND, -20 * SECOND, -2 * HOUR,
 )  # fmt: skip
 
 picks = st.integers(0, 1_000_000)

@@ -10,16 +10,18 @@ from hypothesis.stateful import initialize, invariant, precondition, rule
 from relay.store.codec import Place
 from tests.support.modelled.base import (
     HOLDERS,
+    HOUR,
     QUEUES,
     SECOND,
     TENANTS,
     attempted,
+    ids,
     news,
     picks,
 )
 from tests.support.modelled.check import check
 from tests.support.modelled.holders import Holders
-from tests.support.modelled.operators import Operators
+from tests.support.modelled.operators import ASKED, Operators
 from tests.support.modelled.passing import Time
 from tests.support.queue import New
 
@@ -67,6 +69,30 @@ class QueueMachine(Holders, Operators, Time):
             )
         )
         assert again == ["repeated" if word == "accepted" else word, about]
+
+    @precondition(lambda self: self.held())
+    @rule(
+        numbers=ids,
+        asked=st.lists(st.sampled_from(ASKED), min_size=1, max_size=3),
+        wait_ms=st.sampled_from((0, 60 * SECOND, HOUR)),
+    )
+    def asked_meanwhile(self, numbers: list[int], asked: list[str | int], wait_ms: int) -> None:
+        """Whatever operators ask of what is being attempted, its deferral finds it."""
+        leases = self.chosen(numbers, self.held())
+        for what in asked:
+            self.say([lease.id for lease in leases], what)
+        said = {"verb": "later", "event": "f", "wait_ms": wait_ms}
+        said["outcome"] = attempted(["u"], "deferred")
+        none: dict[str, tuple[str, ...]] = {lease.id: () for lease in leases}
+        self.say_settle(leases, said, none, tried=True, twice=False)
+
+    @precondition(lambda self: self.model.at(Place.READY))
+    @rule(times=st.integers(1, 3))
+    def workers_die(self, times: int) -> None:
+        """Again and again under the same deliveries: these may be what kills them."""
+        for _ in range(times):
+            self.say_lease(HOLDERS[0], [(queue, 50) for queue in QUEUES], 50)
+            self.holders_die()
 
     @precondition(lambda self: self.room())
     @rule(

@@ -17,18 +17,21 @@ from tests.support.modelled.base import (
 
 NAMES = (*(f"q:{queue}" for queue in QUEUES), *(f"t:{tenant}" for tenant in TENANTS))
 
+#: What operators ask of a delivery; a number is to reschedule it, in so many seconds.
+ASKED: tuple[str | int, ...] = ("cancel", "hold", "unhold", 0, 30, 7200, 777_600)
+
 
 class Operators(Modelled):
     """Deliveries, queues and tenants held and let go on; claims closed."""
 
     @precondition(lambda self: self.model.all)
-    @rule(numbers=ids, what=st.sampled_from(("cancel", "hold", "unhold", 0, 30, 7200, 777_600)))
+    @rule(numbers=ids, what=st.sampled_from(ASKED))
     def ask(self, numbers: list[int], what: str | int) -> None:
         """Of any deliveries."""
         self.say(self.some(numbers, list(self.model.all)), what)
 
     @precondition(lambda self: self.model.at(Place.LEASED))
-    @rule(numbers=ids, what=st.sampled_from(("cancel", "hold", "unhold", 0, 30, 7200, 777_600)))
+    @rule(numbers=ids, what=st.sampled_from(ASKED))
     def ask_of_leased(self, numbers: list[int], what: str | int) -> None:
         """Of such as are being attempted."""
         self.say(self.some(numbers, [one.id for one in self.model.at(Place.LEASED)]), what)
