@@ -169,9 +169,10 @@ def _caption(view: QueuesView) -> str:
     domains = f"{view.domains} domain{'s' if view.domains != 1 else ''}"
     of = domains if shown == view.domains else f"{shown} of {domains}"
     more = " or more" if view.partial else ""
+    unread = f"; {view.unreadable} of a newer version, not read" if view.unreadable else ""
     return (
         f"{of}{more}: {view.waiting} waiting, {view.leased} leased, {view.deferred} deferred, "
-        f"{view.held} held"
+        f"{view.held} held{unread}"
     )
 
 

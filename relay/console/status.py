@@ -63,6 +63,7 @@ class StoreConsole:
             deferred=totals.later,
             held=totals.held + aside,
             partial=counts.partial,
+            unreadable=counts.unreadable,
         )
 
     async def cancel(self, message: str) -> tuple[CancelView, ...]:

@@ -126,6 +126,9 @@ class QueuesView(Struct, frozen=True):
     held: int
     #: There is more than was looked at: the counts by domain are lower bounds, except `waiting`.
     partial: bool = False
+    #: Deliveries that this process cannot read, as a newer version of Relay wrote them: they are in
+    #: the counts of all queues, and in none of one domain, except `waiting`.
+    unreadable: int = 0
 
 
 class CancelView(Struct, frozen=True):

@@ -28,11 +28,17 @@ class Outbox(Protocol):
     async def outcomes(
         self, entries: Sequence[EventEntry], octets: int
     ) -> Sequence[FinalOutcome | None]:
-        """What each event made final, with up to `octets` of content; None where it was closed."""
+        """What each event made final, with up to `octets` of content; None where it was closed.
+
+        Raises NewerRecord: then the events are for a newer process.
+        """
         ...
 
     async def given_up(self, entries: Sequence[EventEntry]) -> Sequence[Ended | None]:
-        """The ends of deliveries that no attempt ended; None where a record is gone or newer."""
+        """The ends of deliveries that no attempt ended; None where a record is gone.
+
+        Raises NewerRecord.
+        """
         ...
 
     async def close(self, outcomes: Sequence[FinalOutcome]) -> None:

@@ -18,7 +18,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from relay import log, metrics
-from relay.errors import StoreUnavailable, SubmissionRefused
+from relay.errors import NewerRecord, StoreUnavailable, SubmissionRefused
 from relay.feedback.outbox import Ended, EventEntry, FinalOutcome, Outbox
 from relay.feedback.report import DsnOptions, reported, submission
 from relay.mail.ids import message_of
@@ -84,8 +84,21 @@ class Projector:
                 busy = False
                 pause = min(pause * 2, self._options.longest_pause)
                 _log.warning("DSNs have to wait", why=str(error), seconds=pause)
+            except NewerRecord as error:
+                busy = False
+                pause = self._options.longest_pause
+                await self._leave(error)
             if not busy:
                 await _wait(stopping, pause)
+        await self._give_up_role()
+
+    async def _leave(self, error: NewerRecord) -> None:
+        """Events that a newer version wrote are for its projector: it may have the role."""
+        metrics.UNREADABLE["newer"].inc()
+        _log.error("DSNs are left to a newer process", error=str(error))
+        await self._give_up_role()
+
+    async def _give_up_role(self) -> None:
         with contextlib.suppress(StoreUnavailable):
             await self._outbox.hold_role(CONSUMER, self._holder, 0)
 
@@ -93,7 +106,8 @@ class Projector:
         """Apply the next events; how many, or 0 where there are none or another has the role.
 
         Raises StoreUnavailable, or SubmissionRefused where the queue takes nothing now: the same
-        events come again at the next step, and those that were done cost nothing.
+        events come again at the next step, and those that were done cost nothing. Raises
+        NewerRecord.
         """
         if not await self._hold():
             self.lag = 0.0

@@ -86,6 +86,7 @@ STORE_CALLS = (
     "command",
 )
 STORE_FAILURES = ("timeout", "connection", "full", "moved", "reply")
+UNREADABLE = ("newer", "damaged")
 HELD_BY = ("poison", "content")
 STATES = ("later", "ready", "leased", "held")
 CONSUMERS = ("dsn",)

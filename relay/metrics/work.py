@@ -8,7 +8,12 @@ from prometheus_client import Info
 
 from relay.metrics.bounded import Bounded
 from relay.metrics.declare import PROCESS, TRIP, counter, gauge, histogram
+<<<<<<< HEAD
 from relay.metrics.labels import CONSUMERS, STORE_CALLS, STORE_FAILURES, TASK_ENDS, TASKS
+=======
+from relay.metrics.labels import CONSUMERS, STORE_CALLS, STORE_FAILURES
+from relay.metrics.labels import UNREADABLE as UNREADABLE_BY
+>>>>>>> e7f5f36 (store: records of older versions are held to be read, and newer ones are seen)
 from relay.version import __version__
 
 _LAG = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
@@ -90,6 +95,16 @@ PROJECTOR_LAG = Bounded(
 )
 DSNS_REFUSED = counter(
     "relay_dsns_refused_total", "DSNs that the queue would not take: their sender learns nothing."
+)
+
+UNREADABLE = Bounded(
+    counter(
+        "relay_records_unreadable_total",
+        "Times that this process met something stored that it cannot read, by reason: newer (a "
+        "newer version of Relay wrote it) or damaged. It was left as it is.",
+        "reason",
+    ),
+    UNREADABLE_BY,
 )
 
 LOOP_LAG_SECONDS = histogram(

@@ -8,11 +8,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from relay import log
-from relay.errors import UnreadableRecord
+from relay.errors import NewerRecord, UnreadableRecord
 from relay.mail.delivery import Delivery
+from relay.store import observed
 from relay.store.client import StoreClient
-from relay.store.codec import Flag, decode_stored
+from relay.store.codec import VERSION, Flag, decode_stored
 from relay.store.keys import PartitionKeys, partition_keys
 from relay.store.script import Text, script
 
@@ -24,7 +24,12 @@ MOST_OCTETS = 1 << 20
 #: Deferrals of a delivery whose attempts a record keeps; older ones are overwritten.
 KEPT_DEFERRALS = 8
 
-_log = log.logger("relay.store")
+#: What lease says of a queue besides 0.
+_MORE, _UNREADABLE = 1, 2
+_NEXT = NewerRecord(
+    f"the next delivery of a queue is of a version above {VERSION}: the queue is left to a newer "
+    "process"
+)
 
 
 class LeaseOptions(Struct, frozen=True):
@@ -192,7 +197,7 @@ def _grant(partition: int, queue: str, entry: list[Any]) -> Grant:
             delivery = stored.delivery
         except UnreadableRecord as error:
             # Nobody renews its lease, so it is reclaimed, and held in the end: the others go on.
-            _log.error("a delivery cannot be read", delivery=id_, error=str(error))
+            observed.unreadable(error, delivery=id_)
             continue
         leases.append(
             Lease(
@@ -206,7 +211,9 @@ def _grant(partition: int, queue: str, entry: list[Any]) -> Grant:
                 stored.lane,
             )
         )
-    return Grant(queue, bool(entry[0]), tuple(leases))
+    if entry[0] == _UNREADABLE:
+        observed.unreadable(_NEXT, queue=queue)
+    return Grant(queue, entry[0] == _MORE, tuple(leases))
 
 
 def _lease_keys(keys: PartitionKeys, holder: str) -> list[Text]:

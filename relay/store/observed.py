@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from relay import metrics
+from relay import log, metrics
+from relay.errors import NewerRecord, UnreadableRecord
 from relay.metrics.labels import STORE_CALLS
 from relay.store.wire import ConnectionLost, NoAnswer, ReplyError
 
+_log = log.logger("relay.store")
 _SECONDS = {name: metrics.STORE_SECONDS[name] for name in STORE_CALLS}
 _COMMAND, _OTHER = metrics.STORE_SECONDS["command"], metrics.STORE_SECONDS[metrics.OTHER]
 #: Error replies of a server that is not, or not just now, the one to ask.
@@ -28,6 +30,13 @@ def failed(error: Exception) -> None:
 def gave_up() -> None:
     """A call's patience ended before it could be said."""
     metrics.STORE_FAILED["timeout"].inc()
+
+
+def unreadable(error: UnreadableRecord, **about: str) -> None:
+    """Something stored was met that this process cannot read; it was left as it is."""
+    reason = "newer" if isinstance(error, NewerRecord) else "damaged"
+    metrics.UNREADABLE[reason].inc()
+    _log.error("what is stored cannot be read", reason=reason, error=str(error), **about)
 
 
 def _reason(error: Exception) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from relay.errors import UnreadableRecord
+from relay.errors import DamagedRecord
 from relay.mail.delivery import Attempt, Record, Result
 from relay.mail.envelope import Recipient
+from relay.store import observed
 from relay.store.client import StoreClient
 from relay.store.codec import (
     Ended,
@@ -140,11 +141,17 @@ class Outbox:
     async def outcomes(
         self, entries: Sequence[EventEntry], octets: int
     ) -> list[FinalOutcome | None]:
-        """What each event made final, with up to `octets` of content; None where it was closed."""
+        """What each event made final, with up to `octets` of content; None where it was closed.
+
+        None also where it is damaged. Raises NewerRecord.
+        """
         return list(await asyncio.gather(*(self._outcome(entry, octets) for entry in entries)))
 
     async def given_up(self, entries: Sequence[EventEntry]) -> list[Ended | None]:
-        """The ends of deliveries that were given up; None where the record is gone or newer."""
+        """The ends of deliveries that were given up; None where the record is gone or damaged.
+
+        Raises NewerRecord.
+        """
         found: list[Ended | None] = []
         for at in range(0, len(entries), _PAGE):
             found += await asyncio.gather(*map(self._ended, entries[at : at + _PAGE]))
@@ -176,7 +183,8 @@ class Outbox:
         value = await self._client.read("HGET", self._keys.record(message), field)
         try:
             return None if value is None else decode_outcome(field.encode(), value)
-        except UnreadableRecord:
+        except DamagedRecord as error:
+            observed.unreadable(error, delivery=entry.delivery_id)
             return None
 
     async def _outcome(self, entry: EventEntry, octets: int) -> FinalOutcome | None:
@@ -192,15 +200,19 @@ class Outbox:
         )
         if record is None or value is None or claim is None:
             return None
-        ended = decode_outcome(field.encode(), value)
-        stored = decode_stored(claim)
-        recipients = stored.delivery.recipients
-        host, results = await self._results(ended, stored, noted)
+        try:
+            ended = decode_outcome(field.encode(), value)
+            stored, about = decode_stored(claim), decode_record(record)
+            recipients = stored.delivery.recipients
+            host, results = await self._results(ended, stored, noted)
+        except DamagedRecord as error:
+            observed.unreadable(error, delivery=entry.delivery_id)
+            return None
         return FinalOutcome(
             entry.delivery_id,
             entry.fence,
             ended.at_ms,
-            decode_record(record),
+            about,
             recipients,
             results,
             host,

@@ -70,6 +70,8 @@ class QueueCounts(Struct, frozen=True):
     partial: bool
     #: The store's clock, in ms.
     now_ms: int
+    #: Deliveries in the sample that this process cannot read: they are in the totals alone.
+    unreadable: int = 0
 
 
 class Queues:
@@ -85,16 +87,16 @@ class Queues:
         seconds, micros = await self._client.read("TIME")
         counts: dict[str, QueueCount] = {}
         totals = Totals()
-        partial = False
+        partial, unreadable = False, 0
         for partition in range(self._partitions):
             keys = partition_keys(partition, self._partitions)
             partial |= await self._totals(keys, totals)
             partial |= await self._ready(keys, counts)
-            await self._others(keys, counts)
+            unreadable += await self._others(keys, counts)
             await self._parked(keys, counts)
         fullest = sorted(counts.values(), key=lambda count: (-count.total, count.queue))
         now_ms = int(seconds) * 1000 + int(micros) // 1000
-        return QueueCounts(tuple(fullest), totals, partial, now_ms)
+        return QueueCounts(tuple(fullest), totals, partial, now_ms, unreadable)
 
     async def last_attempts(self, delivery: str) -> list[bytes | None]:
         """The deferrals that the record keeps of a delivery (relay.store.replies)."""
@@ -134,30 +136,37 @@ class Queues:
             counts[queue].paused = True
         return len(names) > most or len(aside) > most
 
-    async def _others(self, keys: PartitionKeys, counts: dict[str, QueueCount]) -> None:
-        """Count what is not ready, and find the oldest, within the sample."""
+    async def _others(self, keys: PartitionKeys, counts: dict[str, QueueCount]) -> int:
+        """Count what is not ready, and find the oldest, within the sample.
+
+        How many deliveries of it cannot be read.
+        """
         most = self._sample - 1
         later = await self._client.read("ZRANGE", keys.later, 0, most)
         leased = await self._client.read("ZRANGE", keys.leased, 0, most)
         held = await self._client.read("ZRANGE", keys.held, 0, most)
         ages = await self._client.read("ZRANGE", keys.age, 0, most, "WITHSCORES")
         accepted = {ages[at]: int(float(ages[at + 1])) for at in range(0, len(ages), 2)}
+        unreadable = 0
         for batch in _batches(list(dict.fromkeys((*later, *leased, *held, *accepted)))):
-            for name, stored in await self._stored(keys, batch):
+            found, unread = await self._stored(keys, batch)
+            unreadable += unread
+            for name, stored in found:
                 _add(_of(counts, stored.queue), name.decode(), stored, accepted.get(name, 0))
+        return unreadable
 
     async def _stored(
         self, keys: PartitionKeys, names: Sequence[bytes]
-    ) -> list[tuple[bytes, Stored]]:
+    ) -> tuple[list[tuple[bytes, Stored]], int]:
         values = await self._client.read("HMGET", keys.deliveries, *names)
-        found = []
+        found, unreadable = [], 0
         for name, value in zip(names, values, strict=True):
             try:
                 if value is not None:
                     found.append((name, decode_stored(value)))
             except UnreadableRecord:
-                continue
-        return found
+                unreadable += 1
+        return found, unreadable
 
     async def _parked(self, keys: PartitionKeys, counts: dict[str, QueueCount]) -> None:
         for batch in _batches(sorted(counts)):

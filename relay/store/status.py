@@ -74,7 +74,7 @@ class Status:
         self._partitions = partitions
 
     async def message(self, message: str) -> StoredMessage:
-        """The message with that id. Raises NoSuchMessage, NewerRecord, StoreUnavailable."""
+        """The message with that id. Raises NoSuchMessage, UnreadableRecord, StoreUnavailable."""
         keys = partition_keys(partition_of(message), self._partitions)
         value = await self._client.read("HGET", keys.record(message), "m")
         if value is None:

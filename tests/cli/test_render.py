@@ -167,7 +167,7 @@ def test_json_keeps_the_documented_names(capsys: pytest.CaptureFixture[str]) -> 
     ]
     output.print_json(QUEUES)
     queues = json.loads(capsys.readouterr().out)
-    totals = ["domains", "waiting", "leased", "deferred", "held", "partial"]
+    totals = ["domains", "waiting", "leased", "deferred", "held", "partial", "unreadable"]
     assert list(queues) == ["queues", *totals]
     assert list(queues["queues"][0]) == [
         *("domain", "waiting", "leased", "deferred", "held", "oldest_age_s"),

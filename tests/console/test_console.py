@@ -6,7 +6,7 @@ import pytest
 
 from relay.console.status import StoreConsole
 from relay.console.views import MessageView
-from relay.errors import NoSuchMessage
+from relay.errors import NewerRecord, NoSuchMessage
 from relay.mail.ids import message_id
 from tests.support.queue import MINUTE, New, QueueStore, attempt
 
@@ -158,3 +158,16 @@ async def test_an_unknown_message_is_told_so(console: StoreConsole, message: str
         await console.message(message)
     with pytest.raises(NoSuchMessage, match=message):
         await console.cancel(message)
+
+
+async def test_what_a_newer_version_wrote_is_counted_and_told(
+    queue: QueueStore, console: StoreConsole
+) -> None:
+    message = await queue.admitted()
+    await queue.admitted()
+    value = await queue.newer(f"{message}.0")
+    view = await console.queues()
+    assert (view.waiting, view.unreadable) == (2, 1)
+    with pytest.raises(NewerRecord, match="left to a newer process"):
+        await console.message(message)
+    await queue.client.read("HSET", queue.keys.deliveries, f"{message}.0", b"\x01" + value[1:])

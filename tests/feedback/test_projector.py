@@ -4,7 +4,7 @@ from collections.abc import Sequence
 import pytest
 from msgspec import structs
 
-from relay.errors import StoreUnavailable, SubmissionRefused
+from relay.errors import NewerRecord, StoreUnavailable, SubmissionRefused
 from relay.feedback.outbox import EventEntry, FinalOutcome
 from relay.feedback.projector import Projector, ProjectorOptions
 from relay.feedback.report import DsnOptions, dsn_id, reported, submission
@@ -16,6 +16,7 @@ from relay.mail.reply import Reply
 from relay.store.codec import Ended
 from tests.feedback.memory import Crash, Memory
 from tests.support.counted import Counted
+from tests.support.reception import until
 
 AT = 1_790_000_000_000
 CONTENT = b"Message-ID: <1@s.example>\r\nSubject: hello\r\n\r\nbody\r\n"
@@ -335,3 +336,25 @@ async def test_a_message_over_which_making_the_dsn_fails_does_not_hold_up_the_ot
     memory.add(("B", broken), ("B", outcome(2)))
     assert await projector(memory).step() == 2
     assert len(memory.admitted) == 1
+
+
+class NewerMemory(Memory):
+    """Its outcomes are of a newer version."""
+
+    async def outcomes(
+        self, entries: Sequence[EventEntry], octets: int
+    ) -> Sequence[FinalOutcome | None]:
+        raise NewerRecord("a delivery was written as version 2, this Relay reads up to 1")
+
+
+async def test_what_a_newer_version_wrote_is_left_to_its_projector() -> None:
+    memory, newer = NewerMemory(), Counted("relay_records_unreadable_total", reason="newer")
+    memory.add(("B", outcome()))
+    stopping = asyncio.Event()
+    running = asyncio.create_task(projector(memory).run(stopping))
+    await until(lambda: newer.more == 1 and memory.role[0] == "")
+    # The role is free for a process that can read it, and nothing was passed over.
+    assert memory.cursor == ""
+    assert memory.claims
+    stopping.set()
+    await running

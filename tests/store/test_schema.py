@@ -58,6 +58,16 @@ async def test_a_store_written_by_a_newer_version_is_refused(server: ValkeyServe
     assert "upgrade this process" in await problems(server)
 
 
+async def test_a_newer_process_takes_an_older_store_and_leaves_its_version(
+    server: ValkeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await problems(server)
+    monkeypatch.setattr("relay.store.schema.VERSION", 99)
+    assert await problems(server) == ""
+    # Older processes may still write to it: who raises it is the operator.
+    assert server.command("HGET", "relay:schema", "version") == b"1"
+
+
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [

@@ -5,10 +5,10 @@
 --       5 how many in all queues together
 --       then for each queue: its name, deliveries wanted
 -- Returns {lease expires at ms, then for each queue: {1 or 0: more is ready, id, value, id, value ...}}. A queue that is asked
---       for when no more may be granted answers {1} and keeps its wake entry.
+--       for when no more may be granted answers {1} and keeps its wake entry. {2}: what is next cannot be read here.
 -- Said twice (same holder and seq): the same grant, as far as it is still held.
 -- A delivery marked alone is leased by itself. One that a newer version wrote is left to a newer worker, and its queue with it:
--- the answer is {0}, and the queue is rung again at the deadline.
+-- the answer is {2}, and the queue is rung again at the deadline.
 -- USES clock
 -- USES delivery
 -- USES lanes
@@ -49,6 +49,7 @@ end
 -- Tenants are held seldom: then their lanes are set aside here, as they are met.
 local any_paused = redis.call('EXISTS', keys.paused) == 1
 local granted = {}
+local unreadable = false
 
 -- Moves up to `portion` deliveries of a lane into `entry`. Returns what they cost, how many of the members left `ready`, and
 -- whether the queue is to be served no further.
@@ -61,6 +62,7 @@ local function grant_from(queue, lane, members, portion, entry)
     local d = values[k] and read(values[k])
     local alone = d and has(d, ALONE)
     if values[k] and not d or alone and #entry > 1 then
+      unreadable = not d
       stop = true
       break
     end
@@ -111,6 +113,7 @@ end
 local function take(queue, wanted)
   local entry = {0}
   local steps = 0
+  unreadable = false
   while steps < MOST_STEPS do
     local missing = wanted - (#entry - 1) / 2
     local turns = missing > 0 and turns_of(queue, 2) or {}
@@ -123,7 +126,7 @@ local function take(queue, wanted)
     redis.call('HDEL', KEYS[11], queue)
   else
     -- Where nothing could be granted, asking again at once would give the same.
-    entry[1] = (#entry > 1 or steps == MOST_STEPS) and 1 or 0
+    entry[1] = (#entry > 1 or steps == MOST_STEPS) and 1 or unreadable and 2 or 0
     redis.call('ZADD', keys.wake, now + tonumber(ARGV[4]), queue)
   end
   return entry
