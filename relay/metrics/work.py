@@ -8,12 +8,8 @@ from prometheus_client import Info
 
 from relay.metrics.bounded import Bounded
 from relay.metrics.declare import PROCESS, TRIP, counter, gauge, histogram
-<<<<<<< HEAD
 from relay.metrics.labels import CONSUMERS, STORE_CALLS, STORE_FAILURES, TASK_ENDS, TASKS
-=======
-from relay.metrics.labels import CONSUMERS, STORE_CALLS, STORE_FAILURES
 from relay.metrics.labels import UNREADABLE as UNREADABLE_BY
->>>>>>> e7f5f36 (store: records of older versions are held to be read, and newer ones are seen)
 from relay.version import __version__
 
 _LAG = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)

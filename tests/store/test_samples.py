@@ -39,7 +39,7 @@ class Sample(QueueStore):
     made: dict[str, str]
 
 
-@pytest.fixture(params=_STORES.values(), ids=_STORES.keys())
+@pytest.fixture(params=list(_STORES.values()), ids=list(_STORES))
 async def sample(client: StoreClient, request: pytest.FixtureRequest) -> Sample:
     read: dict[str, Any] = request.param
     await restore(client, read["keys"])
