@@ -3,7 +3,8 @@
     RelayError
     ├── ConfigError            at start only: print every problem, exit with 2
     ├── SubmissionRefused      nothing was accepted: give the reply to the client
-    │   └── IdempotencyConflict    the key already stands for another message
+    │   ├── IdempotencyConflict    the key already stands for another message
+    │   └── ShareExceeded          its tenant has more than its share of the store already
     ├── StoreUnavailable       the call may or may not have been applied: say it again with
     │   │                      the same tokens, or answer 451 / 503
     │   ├── StoreFull          refused at maxmemory, nothing was applied: 452 / 503
@@ -49,6 +50,10 @@ class SubmissionRefused(RelayError):
 
 class IdempotencyConflict(SubmissionRefused):
     """The idempotency key was used for a message with another fingerprint."""
+
+
+class ShareExceeded(SubmissionRefused):
+    """The tenant's messages take up more of the store than is its share, while room is scarce."""
 
 
 class StoreUnavailable(RelayError):

@@ -19,6 +19,7 @@ from relay.errors import (
     IdempotencyConflict,
     NotReplicated,
     RelayError,
+    ShareExceeded,
     StoreFull,
     StoreUnavailable,
     SubmissionRefused,
@@ -36,6 +37,7 @@ from relay.store.keys import CHUNK, lane, reference
 _log = log.logger("relay.submission")
 
 FULL = Reply(452, "4.3.1", "The queue is full, try again later")
+SHARE = Reply(452, "4.3.1", "Your messages take up their share of the queue, try again later")
 CONFLICT = Reply(554, "5.5.4", "This idempotency key was used for another message")
 #: How often content is stored again when its chunks were gone before the message was admitted.
 _MOST_TRIES = 3
@@ -199,6 +201,8 @@ class Submitter:
 
     def _read(self, answer: list[bytes], submission: Submission, partition: int) -> Accepted:
         word, id_ = answer[0], answer[1].decode()
+        if word == b"share":
+            raise ShareExceeded(SHARE)
         if word == b"conflict":
             raise IdempotencyConflict(CONFLICT)
         if len(answer) > 2:
@@ -234,7 +238,7 @@ def _failure(submission: Submission, error: Exception) -> Exception:
     if isinstance(error, StoreFull):
         error, reason = SubmissionRefused(FULL), "full"
     else:
-        reason = "conflict" if isinstance(error, IdempotencyConflict) else "store"
+        reason = _reason(error)
     metrics.REFUSED[submission.origin, reason].inc()
     if isinstance(error, SubmissionRefused):
         log.refused(
@@ -246,6 +250,12 @@ def _failure(submission: Submission, error: Exception) -> Exception:
             tenant=submission.tenant,
         )
     return error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, IdempotencyConflict):
+        return "conflict"
+    return "share" if isinstance(error, ShareExceeded) else "store"
 
 
 def _digest(tenant: str, idempotency_key: str) -> str:
@@ -324,6 +334,8 @@ def _prepare(submission: Submission) -> NewMessage:
         encode_record(record),
         content,
         deliveries,
+        # A DSN ends what takes up room.
+        submission.origin != "dsn",
     )
 
 

@@ -76,6 +76,8 @@ class Engine:
             memory_high=settings.store.memory_high,
             disk_low=settings.store.disk_low,
             disk=Path(settings.data) / "store",
+            tenant_share=settings.store.tenant_share,
+            partitions=settings.store.partitions,
         )
         self._leasing = Leasing(
             self._client, partitions, self._holder, options.lease_options(settings)
@@ -92,6 +94,7 @@ class Engine:
                     idempotency_ms=round(settings.store.idempotency * 1000),
                     deadline_ms=round(settings.lease.deadline * 1000),
                 ),
+                self._full.share,
             ),
             partitions,
             self._doorbell.ring,

@@ -65,6 +65,13 @@ class StoreSettings(Group):
         description="Share of the store's maxmemory above which no more messages are accepted "
         "(452): what finishes messages still has room to run.",
     )
+    tenant_share: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="Share of that for one tenant's messages, once half of it is used: who has "
+        "more is refused first (452). Messages without a tenant have no such limit. 1: nobody has.",
+    )
     disk_low: float = Field(
         default=0.1,
         ge=0,

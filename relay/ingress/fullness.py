@@ -30,11 +30,20 @@ class Fullness:
     """Asked for each message, so it answers from the last look and what it was asked since."""
 
     def __init__(
-        self, client: StoreClient, *, memory_high: float, disk_low: float, disk: Path
+        self,
+        client: StoreClient,
+        *,
+        memory_high: float,
+        disk_low: float,
+        disk: Path,
+        tenant_share: float = 1.0,
+        partitions: int = 1,
     ) -> None:
         """`disk`: the directory of the append-only file; where there is none here, its disk is
-        not looked at.
+        not looked at. `tenant_share`: of what may be used, for one tenant; 1: all of it.
         """
+        self._tenant_share = tenant_share
+        self._partitions = partitions
         self._client = client
         self._memory_high = memory_high
         self._disk_low = disk_low
@@ -58,6 +67,17 @@ class Fullness:
         self._since += cost
         return False
 
+    def share(self) -> int:
+        """Octets that one tenant's messages may take up in a partition; 0: any, there is room."""
+        if not self._scarce or self._tenant_share >= 1:
+            return 0
+        return max(1, int(self._limit * self._tenant_share) // self._partitions)
+
+    @property
+    def _scarce(self) -> bool:
+        """More than half of what may be used is."""
+        return bool(self._limit) and self._used + self._since > self._limit / 2
+
     async def watch(self) -> None:
         """Look again and again; a store that gives no answer says so by itself."""
         while True:
@@ -65,8 +85,7 @@ class Fullness:
                 self._found(await self.look())
             except (RelayError, OSError):
                 self._found("")
-            close = self._used + self._since > self._limit / 2
-            await asyncio.sleep(_CLOSER if self._limit and close else _INTERVAL)
+            await asyncio.sleep(_CLOSER if self._scarce else _INTERVAL)
 
     async def look(self) -> str:
         """Why it is full now, "" where it is not."""

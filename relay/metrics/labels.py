@@ -19,6 +19,7 @@ REFUSALS = (
     "errors",
     "tls",
     "full",
+    "share",
     "store",
     "conflict",
     "timeout",

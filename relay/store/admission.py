@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -52,12 +52,22 @@ class NewMessage(Struct, frozen=True):
     #: In one piece, or in chunks.
     content: tuple[bytes, ...]
     deliveries: Sequence[NewDelivery]
+    #: Refused where its tenant has more than its share already.
+    limited: bool = True
 
 
 class Admission:
     """Says `admit` for messages of all partitions."""
 
-    def __init__(self, client: StoreClient, partitions: int, options: AdmissionOptions) -> None:
+    def __init__(
+        self,
+        client: StoreClient,
+        partitions: int,
+        options: AdmissionOptions,
+        share: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`share`: octets that one tenant's messages may take up in a partition; 0: any."""
+        self._share = share
         self._client = client
         self._partitions = partitions
         self._options = options
@@ -74,6 +84,14 @@ class Admission:
         """Admit a message in chunks and in parts; the answer is that of the last part."""
         if len(message.content) > 1:
             await self._store_chunks(message)
+        answer = await self._say_parts(message)
+        if answer[0] == b"share" and len(message.content) > 1:
+            # It is told that there is no room: what it left must not take any.
+            keys = partition_keys(message.partition, self._partitions)
+            await self._client.read("UNLINK", *keys.contents(message.id, len(message.content)))
+        return answer
+
+    async def _say_parts(self, message: NewMessage) -> list[bytes]:
         *early, last = _parts(message.deliveries)
         first = 0
         for part in early:
@@ -105,6 +123,7 @@ class Admission:
             len(message.deliveries),
             first,
             part,
+            self._share() if message.limited else 0,
         ]
         for new in deliveries:
             args += (
@@ -134,6 +153,7 @@ def _admit_keys(keys: PartitionKeys, message: NewMessage, chunks: int) -> list[T
         keys.paused,
         keys.aside,
         keys.events,
+        keys.shares,
         record,
         keys.idempotency(message.digest) if message.digest else record,
         *keys.contents(message.id, chunks),

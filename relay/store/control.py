@@ -247,7 +247,7 @@ def _hold_keys(keys: PartitionKeys) -> list[Text]:
 
 
 def _cancel_keys(keys: PartitionKeys) -> list[Text]:
-    return [*_hold_keys(keys), keys.age, keys.expiry, keys.events]
+    return [*_hold_keys(keys), keys.age, keys.expiry, keys.events, keys.shares]
 
 
 def _reschedule_keys(keys: PartitionKeys) -> list[Text]:

@@ -21,6 +21,7 @@ script can change them together:
 | `events` | stream | the outbox: delivery id (message id for accepted) -> kind and fence |
 | `cursors` | hash | consumer of events -> id of the last one applied |
 | `seen` | string | when leases were last looked at, and until when none is reclaimed, ms |
+| `shares` | hash | tenant -> octets that its open messages take up |
 | `m:<id>` | hash | a message's record: the fields below |
 | `c:<id>`, `c:<id>:<k>` | string | content, whole or in chunks |
 | `i:<hash>` | string, TTL | idempotency key -> message id and fingerprint |
@@ -29,7 +30,8 @@ script can change them together:
 
 Fields of a record: `m` as accepted; `o` open deliveries; `k` claims on the content, and each as
 `k<n>.<fence>` with the delivery as it was attempted; `f<n>.<fence>` final outcomes; `a<n>.<slot>`
-deferrals; `e<n>` cancelled; `p` possible doubles; `w` admitted again.
+deferrals; `e<n>` cancelled; `p` possible doubles; `w` admitted again; `b` what it counts for in
+`shares`.
 
 A value of `paused` begins with h (held) or u (its lanes are being given back), 13 digits of time
 and then the reason. The empty field of `cursors` is trim's.
@@ -95,6 +97,7 @@ class PartitionKeys:
         "ready",
         "reasons",
         "seen",
+        "shares",
         "turns",
         "wake",
     )
@@ -117,6 +120,7 @@ class PartitionKeys:
         self.events = prefix + "events"
         self.cursors = prefix + "cursors"
         self.seen = prefix + "seen"
+        self.shares = prefix + "shares"
 
     def record(self, message: str) -> str:
         """The record of a message."""

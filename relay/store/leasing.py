@@ -142,6 +142,7 @@ class Leasing:
             keys.expiry,
             keys.events,
             keys.seen,
+            keys.shares,
         ]
         args: list[Text] = [
             self._holder,

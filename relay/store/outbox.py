@@ -160,7 +160,7 @@ class Outbox:
     async def close(self, outcomes: Sequence[FinalOutcome]) -> None:
         """Each DSN is admitted, or none is to be: its claim on the content goes. Safe to repeat."""
         for at in range(0, len(outcomes), _MOST_CLAIMS):
-            names: list[Text] = []
+            names: list[Text] = [self._keys.shares]
             args: list[Text] = [self.retention_ms]
             for outcome in outcomes[at : at + _MOST_CLAIMS]:
                 message = outcome.delivery_id[:20]

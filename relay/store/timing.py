@@ -86,6 +86,7 @@ class Timing:
             keys.age,
             keys.expiry,
             keys.events,
+            keys.shares,
         ]
         options = self._options
         args: list[Text] = [

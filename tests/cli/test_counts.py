@@ -8,7 +8,7 @@ from relay.cli.roles.counts import ReceptionCounts
 from relay.mail import answers
 from relay.mail.reply import Reply
 from relay.metrics.labels import REFUSALS
-from relay.submission import CONFLICT, FULL
+from relay.submission import CONFLICT, FULL, SHARE
 from tests.support.counted import Counted
 
 CLIENT = "192.0.2.1"
@@ -61,7 +61,7 @@ def test_a_refusal_counts_with_its_reason(name: str) -> None:
     assert moved(counts) == {REASONS.get(name, "syntax"): 1}
 
 
-@pytest.mark.parametrize("reply", [FULL, CONFLICT, answers.STORE_UNAVAILABLE], ids=str)
+@pytest.mark.parametrize("reply", [FULL, SHARE, CONFLICT, answers.STORE_UNAVAILABLE], ids=str)
 def test_what_the_submitter_refuses_is_counted_by_the_submitter(reply: Reply) -> None:
     counts = counted()
     ReceptionCounts().refused(reply, CLIENT)

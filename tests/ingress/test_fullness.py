@@ -91,3 +91,17 @@ async def test_what_is_accepted_between_two_looks_counts(
     # None of it is there.
     full.reason = await full.look()
     assert not full(_MEGABYTE)
+
+
+async def test_tenants_have_shares_only_while_room_is_scarce(
+    server: ValkeyServer, client: StoreClient, tmp_path: Path
+) -> None:
+    full = Fullness(
+        client, memory_high=0.5, disk_low=0, disk=tmp_path, tenant_share=0.25, partitions=2
+    )
+    assert full.share() == 0
+    server.command("CONFIG", "SET", "maxmemory", str(80 * _MEGABYTE))
+    await full.look()
+    assert full.share() == 0
+    assert not full(25 * _MEGABYTE)
+    assert full.share() == 5 * _MEGABYTE

@@ -64,4 +64,4 @@ async def test_it_works_at_maxmemory(queue: QueueStore) -> None:
 
 async def test_missing_arguments_are_refused(queue: QueueStore) -> None:
     with pytest.raises(ReplyError, match="ARGUMENTS"):
-        await queue.run("close", ["relay:{p00}:m:x"], 1, "id", 1)
+        await queue.run("close", ["relay:{p00}:shares", "relay:{p00}:m:x"], 1, "id", 1)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from relay.errors import IdempotencyConflict, SubmissionRefused
+from relay.errors import IdempotencyConflict, ShareExceeded, SubmissionRefused
 from relay.mail.delivery import MOST_RECIPIENTS
 from relay.mail.envelope import Envelope, Recipient
 from relay.mail.ids import partition_of
@@ -30,8 +30,12 @@ class Desk:
         self.client = client
         self.rung: list[str] = []
         self.full = False
+        self.share = 0
         self.submitter = Submitter(
-            Admission(client, 1, AdmissionOptions()), 1, self.rung.extend, lambda _: self.full
+            Admission(client, 1, AdmissionOptions(), lambda: self.share),
+            1,
+            self.rung.extend,
+            lambda _: self.full,
         )
 
     async def submit(self, *recipients: str, **others: object) -> Accepted:
@@ -146,6 +150,20 @@ async def test_a_key_stands_for_its_message_as_long_as_the_settings_say(
     [name] = await desk.client.read("KEYS", KEYS.idempotency("*"))
     assert 86_000_000 < await desk.client.read("PTTL", name) <= 86_400_000
     assert (await desk.client.read("GET", name)).startswith(accepted.id.encode())
+
+
+async def test_a_tenant_above_its_share_is_to_wait_and_leaves_nothing_behind(desk: Desk) -> None:
+    desk.share = 3 * CHUNK
+    large = (b"x" * CHUNK, b"y" * CHUNK)
+    accepted = await desk.submit("a@one.example", content=large, tenant="t")
+    with pytest.raises(ShareExceeded) as refused:
+        await desk.submit("a@one.example", content=large, tenant="t")
+    assert str(refused.value).startswith("452 4.3.1 Your messages")
+    assert len(await desk.client.read("KEYS", KEYS.content("*"))) == 2
+    await desk.submit("a@one.example", content=large, tenant="other")
+    # A DSN ends what takes up room.
+    await desk.submit("a@one.example", content=large, tenant="t", origin="dsn")
+    assert (await desk.stored(accepted.id)).record.tenant == "t"
 
 
 async def test_the_same_id_is_accepted_once(desk: Desk) -> None:

@@ -31,6 +31,7 @@ class Snapshot:
         self.clock: set[str] = set()
         self.paused: dict[str, str] = {}
         self.records: dict[str, dict[str, bytes]] = {}
+        self.shares: dict[str, bytes] = {}
         self.told: Counter[tuple[str, str]] = Counter()
 
     async def read(self) -> Snapshot:
@@ -49,6 +50,7 @@ class Snapshot:
             self.aside.add((queue, lane))
         self.clock = set(await self._hash(keys.clock))
         self.paused = {k: v.decode() for k, v in (await self._hash(keys.paused)).items()}
+        self.shares = await self._hash(keys.shares)
         await self._read_records()
         for _, fields in await self._client.read("XRANGE", keys.events, "-", "+"):
             flat = [part.decode() for part in fields]
@@ -108,6 +110,7 @@ async def assert_consistent(
     seen.told.update(trimmed)
     _check_places(seen)
     _check_lanes(seen)
+    _check_shares(seen)
     for message in seen.records:
         await _check_record(seen, message)
     orphans = {
@@ -141,6 +144,15 @@ def _check_lanes(seen: Snapshot) -> None:
     assert seen.clock <= served, f"clock: {seen.clock - served}"
     rung = {queue for queue in served if f"q:{queue}" not in seen.paused}
     assert seen.wake == rung, f"wake: {seen.wake ^ rung}"
+
+
+def _check_shares(seen: Snapshot) -> None:
+    taken: Counter[str] = Counter()
+    for fields in seen.records.values():
+        if "b" in fields:
+            octets, _, tenant = fields["b"].decode().partition(" ")
+            taken[tenant] += int(octets)
+    assert {tenant: int(octets) for tenant, octets in seen.shares.items()} == taken, "shares"
 
 
 async def _check_record(seen: Snapshot, message: str) -> None:

@@ -75,6 +75,7 @@ class QueueStore(StoreReader):
         total: int = 0,
         first: int = 0,
         part: str = "all",
+        share: int = 0,
     ) -> list[str]:
         """Say admit; a chunk is stored by `store_chunks` before."""
         message = message or self.new_id()
@@ -88,7 +89,7 @@ class QueueStore(StoreReader):
         names += self.contents(message)
         body = encode_record(Record(1, await self.now(), "s@s.example", len(content), total))
         args: list[Text] = [message, fingerprint, 3_600_000, DEADLINE_MS, body]
-        args += [b"" if chunks else content, chunks, total, first, part]
+        args += [b"" if chunks else content, chunks, total, first, part, share]
         for new in deliveries:
             args += _delivery_args(new, chunks)
         return [str(word) for word in await self.run("admit", names, *args)]
@@ -252,7 +253,7 @@ class QueueStore(StoreReader):
 
     async def close(self, *claims: tuple[str, int]) -> list[str]:
         """The DSNs of these outcomes (delivery and fence) are admitted."""
-        names, args = [], [RETENTION_MS]
+        names, args = self.fixed("close"), [RETENTION_MS]
         for delivery, fence in claims:
             contents = self.contents(delivery[:20])
             names += [self.keys.record(delivery[:20]), *contents]

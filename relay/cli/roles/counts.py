@@ -12,10 +12,10 @@ from relay.ingress.access import client_of
 from relay.ingress.pace import Pace
 from relay.mail import answers
 from relay.mail.reply import Reply
-from relay.submission import CONFLICT, FULL, Submission
+from relay.submission import CONFLICT, FULL, SHARE, Submission
 
 #: Refusals that the submitter has counted.
-_COUNTED = frozenset((FULL, CONFLICT, answers.STORE_UNAVAILABLE))
+_COUNTED = frozenset((FULL, SHARE, CONFLICT, answers.STORE_UNAVAILABLE))
 
 #: Why something was refused, by the reply; any other says that the client has the syntax wrong.
 _REASONS: dict[Reply, str] = {

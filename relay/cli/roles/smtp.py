@@ -115,6 +115,8 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
             memory_high=store.memory_high,
             disk_low=store.disk_low,
             disk=Path(settings.data) / "store",
+            tenant_share=store.tenant_share,
+            partitions=store.partitions,
         )
         watch = asyncio.create_task(full.watch())
         stack.callback(watch.cancel)
@@ -122,7 +124,7 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
             idempotency_ms=round(store.idempotency * 1000),
             deadline_ms=round(settings.lease.deadline * 1000),
         )
-        admission = Admission(access.accepting, store.partitions, options)
+        admission = Admission(access.accepting, store.partitions, options, full.share)
         await stack.enter_async_context(
             endpoint(settings, "smtp", lambda: _reasons(client, full, stop))
         )

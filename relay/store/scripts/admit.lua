@@ -1,24 +1,28 @@
 #!lua
 -- Accept a message: idempotency, record, content and deliveries in one step. This is the acceptance.
--- KEYS  1 deliveries 2 later 3 ready 4 turns 5 clock 6 age 7 expiry 8 wake 9 paused 10 aside 11 events
---       12 m:<id>  13 i:<hash> (m:<id> where there is no idempotency key)  14.. c:<id>, or each of its chunks
+-- KEYS  1 deliveries 2 later 3 ready 4 turns 5 clock 6 age 7 expiry 8 wake 9 paused 10 aside 11 events 12 shares
+--       13 m:<id>  14 i:<hash> (m:<id> where there is no idempotency key)  15.. c:<id>, or each of its chunks
 -- ARGV  1 id  2 fingerprint ('' without an idempotency key)  3 how long the key is kept, ms  4 deadline of a wake-up, ms
 --       5 record  6 content ('' when it lies in chunks)  7 chunks  8 deliveries in all  9 number of the first one here
 --       10 part: 'all', 'staged' (more parts follow: nothing is accepted yet) or 'last'
+--       11 what a tenant's messages may take up at most, octets (0: no limit); without a tenant nothing is counted
 --       then for each delivery: queue, lane, cost, flags, due ms (0: now), expires ms (0: by the settings), body
 -- Returns {'accepted', id, queues to ring ...}, {'staged', id}, {'repeated', id}, {'conflict', id} (the key stands for another
---       message), or {'missing', id} (a chunk or a staged part is gone: store the content, and say all parts, again).
+--       message), {'share', id} (its tenant has more than its share already), or {'missing', id} (a chunk or a staged part is gone: store the content, and say all parts, again).
 -- Said twice: {'repeated', id}, and a mark is written so that WAIT counts it.
 -- A message of many deliveries comes in parts: those of the first parts are staged in `later`, where promote makes them ready
 -- once the last part was admitted, and drops them if it never is.
 -- USES clock
 -- USES delivery
 -- USES lanes
-local deliveries, later, age, expiry, events, record, idem = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[11], KEYS[12], KEYS[13]
+local deliveries, later, age, expiry, events = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[11]
+local shares, record, idem = KEYS[12], KEYS[13], KEYS[14]
 keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = KEYS[3], KEYS[4], KEYS[5], KEYS[8], KEYS[9], KEYS[10]
-local STAGED_MS, FIELDS, FIRST = 60000, 7, 11
+local STAGED_MS, FIELDS, FIRST = 60000, 7, 12
+-- What a delivery takes besides content, about.
+local OVERHEAD = 700
 local id, fingerprint, chunks, total, part = ARGV[1], ARGV[2], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[10]
-if (#ARGV - FIRST + 1) % FIELDS ~= 0 or #KEYS ~= 13 + math.max(chunks, 1) then
+if (#ARGV - FIRST + 1) % FIELDS ~= 0 or #KEYS ~= 14 + math.max(chunks, 1) or not tonumber(ARGV[11]) then
   return redis.error_reply('ARGUMENTS admit: keys or arguments are missing')
 end
 for at = FIRST, #ARGV, FIELDS do
@@ -43,7 +47,14 @@ if fingerprint ~= '' then
   end
 end
 for k = 1, chunks do
-  if redis.call('EXISTS', KEYS[13 + k]) == 0 then return {'missing', id} end
+  if redis.call('EXISTS', KEYS[14 + k]) == 0 then return {'missing', id} end
+end
+local tenant = string.sub(ARGV[FIRST + 1], 2)
+local octets = total * OVERHEAD
+if tenant ~= '' then
+  for k = 1, math.max(chunks, 1) do octets = octets + (chunks == 0 and #ARGV[6] or redis.call('STRLEN', KEYS[14 + k])) end
+  local most = tonumber(ARGV[11])
+  if most > 0 and tonumber(redis.call('HGET', shares, tenant) or 0) + octets > most then return {'share', id} end
 end
 
 local now = now_ms()
@@ -86,10 +97,14 @@ end
 if part == 'staged' then return answer end
 
 redis.call('HSET', record, 'm', ARGV[5], 'o', total)
+if tenant ~= '' then
+  redis.call('HSET', record, 'b', string.format('%.0f ', octets) .. tenant)
+  redis.call('HINCRBY', shares, tenant, string.format('%.0f', octets))
+end
 if chunks == 0 then
-  redis.call('SET', KEYS[14], ARGV[6])
+  redis.call('SET', KEYS[15], ARGV[6])
 else
-  for k = 1, chunks do redis.call('PERSIST', KEYS[13 + k]) end
+  for k = 1, chunks do redis.call('PERSIST', KEYS[14 + k]) end
 end
 if fingerprint ~= '' then redis.call('SET', idem, id .. fingerprint, 'PX', ARGV[3]) end
 -- The staged parts are due at once: promote takes them up from here.

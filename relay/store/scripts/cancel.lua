@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Cancel deliveries: later, ready, held -> final at once; leased: a flag, which extend tells its holder and settle obeys.
--- KEYS  1 deliveries 2 later 3 ready 4 turns 5 clock 6 held 7 wake 8 paused 9 aside 10 age 11 expiry 12 events
+-- KEYS  1 deliveries 2 later 3 ready 4 turns 5 clock 6 held 7 wake 8 paused 9 aside 10 age 11 expiry 12 events 13 shares
 --       then for each delivery: m:<id>, and each key of its content
 -- ARGV  1 how long a closed record is kept, ms  then for each delivery: id, keys of content
 -- Returns for each delivery: 'cancelled', 'pending' (leased: an attempt may yet end it otherwise), 'final' (it has another outcome),
@@ -11,6 +11,7 @@
 -- USES lanes
 -- USES final
 -- USES pick
+shares = KEYS[13]
 local deliveries, later, held, events = KEYS[1], KEYS[2], KEYS[6], KEYS[12]
 keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = KEYS[3], KEYS[4], KEYS[5], KEYS[7], KEYS[8], KEYS[9]
 local places = {deliveries, KEYS[10], KEYS[11]}
@@ -34,7 +35,7 @@ local function cancel(id, record, contents)
   return 'cancelled'
 end
 
-local key = 13
+local key = 14
 for at = 2, #ARGV, 2 do
   local record, contents = KEYS[key], {}
   for k = 1, tonumber(ARGV[at + 1]) do contents[k] = KEYS[key + k] end

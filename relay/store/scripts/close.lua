@@ -1,17 +1,18 @@
 #!lua flags=allow-oom
 -- A delivery's DSN was admitted (or none is to be written): its claim on the content goes, and with the last one the content.
--- KEYS  for each claim: m:<id>, and each key of its content
+-- KEYS  1 shares  then for each claim: m:<id>, and each key of its content
 -- ARGV  1 how long a closed record is kept, ms  then for each claim: delivery id, fence of the outcome, keys of content
 -- Returns for each claim: 'closed', or 'done' (it had gone before).
 -- Said twice: 'done'.
 -- USES delivery
 -- USES final
 local FIELDS, FIRST = 3, 2
+shares = KEYS[1]
 local retention = tonumber(ARGV[1])
 if not retention or #ARGV < FIRST or (#ARGV - FIRST + 1) % FIELDS ~= 0 then
   return redis.error_reply('ARGUMENTS close: arguments are missing')
 end
-local answer, key = {}, 1
+local answer, key = {}, 2
 for at = FIRST, #ARGV, FIELDS do
   local record, contents = KEYS[key], {}
   for k = 1, tonumber(ARGV[at + 2]) do contents[k] = KEYS[key + k] end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- What time does: later -> ready when due; and what is too old, unless leased, is final.
--- KEYS  1 deliveries 2 later 3 ready 4 turns 5 clock 6 held 7 wake 8 paused 9 aside 10 age 11 expiry 12 events
+-- KEYS  1 deliveries 2 later 3 ready 4 turns 5 clock 6 held 7 wake 8 paused 9 aside 10 age 11 expiry 12 events 13 shares
 --       then for each candidate: m:<id>, and each key of its content
 -- ARGV  1 how many at most  2 deadline of a wake-up, ms  3 longest age, ms  4 longest wait in later, ms  5 how long a closed record is kept, ms
 --       then for each candidate (a delivery that an earlier answer named): id, keys of content
@@ -11,6 +11,7 @@
 -- USES delivery
 -- USES lanes
 -- USES final
+shares = KEYS[13]
 local deliveries, later, held, age, expiry, events = KEYS[1], KEYS[2], KEYS[6], KEYS[10], KEYS[11], KEYS[12]
 keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = KEYS[3], KEYS[4], KEYS[5], KEYS[7], KEYS[8], KEYS[9]
 local places = {deliveries, age, expiry}
@@ -40,7 +41,7 @@ local function too_old(id)
   return false
 end
 
-local key = 13
+local key = 14
 for at = FIRST, #ARGV, 2 do
   local id, record, contents = ARGV[at], KEYS[key], {}
   for k = 1, tonumber(ARGV[at + 1]) do contents[k] = KEYS[key + k] end

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Record what attempts did: leased -> later, held or final; and tell it to the outbox.
--- KEYS  1 deliveries 2 later 3 leased 4 held 5 age 6 expiry 7 events 8 seen
+-- KEYS  1 deliveries 2 later 3 leased 4 held 5 age 6 expiry 7 events 8 seen 9 shares
 --       then for each delivery: m:<id>, and each key of its content
 -- ARGV  1 holder  2 lease, ms  3 longest age of a delivery, ms  4 how long a closed record is kept, ms
 --       then for each delivery: id, fence, verb (final | later | hold), wait before the next attempt in ms, new body ('' as it was),
@@ -14,6 +14,7 @@
 -- USES delivery
 -- USES seen
 -- USES final
+shares = KEYS[9]
 local deliveries, later, leased, held, events, seen = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[7], KEYS[8]
 local places = {KEYS[1], KEYS[5], KEYS[6]}
 local FIELDS, FIRST = 9, 5
@@ -22,7 +23,7 @@ if #ARGV < FIRST or (#ARGV - FIRST + 1) % FIELDS ~= 0 or not retention then
   return redis.error_reply('ARGUMENTS settle: arguments are missing')
 end
 local VERBS = {final = true, later = true, hold = true}
-local declared = 8
+local declared = 9
 for at = FIRST, #ARGV, FIELDS do
   if not VERBS[ARGV[at + 2]] or ARGV[at + 7] == '' or not tonumber(ARGV[at + 1]) or not tonumber(ARGV[at + 3]) or not tonumber(ARGV[at + 8]) then
     return redis.error_reply('ARGUMENTS settle: a fence, verb, wait, event or number of keys is missing')
@@ -113,7 +114,7 @@ local function settle(at, record, contents)
 end
 
 local answer = {}
-local key = 9
+local key = 10
 for at = FIRST, #ARGV, FIELDS do
   local record, contents = KEYS[key], {}
   for k = 1, tonumber(ARGV[at + 8]) do contents[k] = KEYS[key + k] end

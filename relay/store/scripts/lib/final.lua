@@ -1,10 +1,17 @@
 -- The end of a delivery: its outcome goes into the record, its content when nothing else needs it.
 -- A record's `k` counts claims on the content: deliveries whose DSN is still to be written.
+-- shares: the key of that name, which each script that ends messages sets; a record's `b` says what its tenant has less then.
+local shares
 local function drop_content(record, contents, retention_ms)
-  if tonumber(redis.call('HGET', record, 'o') or 0) > 0 then return end
-  if tonumber(redis.call('HGET', record, 'k') or 0) > 0 then return end
+  local found = redis.call('HMGET', record, 'o', 'k', 'b')
+  if tonumber(found[1] or 0) > 0 or tonumber(found[2] or 0) > 0 then return end
   if #contents > 0 then redis.call('UNLINK', unpack(contents)) end
   redis.call('PEXPIRE', record, retention_ms)
+  if found[3] then
+    local octets, tenant = string.match(found[3], '^(%d+) (.*)$')
+    redis.call('HDEL', record, 'b')
+    if redis.call('HINCRBY', shares, tenant, '-' .. octets) <= 0 then redis.call('HDEL', shares, tenant) end
+  end
 end
 
 -- value: the delivery as it was attempted, with what its sender wants to hear of each recipient.
