@@ -28,8 +28,6 @@ from tests.bench.systems import QUICK, SYSTEMS, usable
 
 _HOME = Path(__file__).parent
 _IMAGES = _HOME.parents[1] / "docs" / "images"
-#: A run that others disturbed is repeated so often, unless time is short.
-_MOST_REPEATS = 1
 _CEILING = Load(messages=20_000)
 
 
@@ -39,6 +37,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--case", default="", help="cases, such as A,B (all of them)")
     parser.add_argument("--system", default="", help="systems, such as relay,postfix (all of them)")
     parser.add_argument("--rounds", type=int, default=0, help="runs of each (3; quick: 1)")
+    parser.add_argument("--repeats", type=int, default=1, help="of a disturbed run, at most (1)")
     parser.add_argument("--quick", action="store_true", help="A, B and D, fewer messages")
     parser.add_argument("--messages", type=int, default=0, help="instead of the cases' own counts")
     parser.add_argument("--out", type=Path, help="where the lines go (tests/bench/results/...)")
@@ -146,7 +145,7 @@ class _Bench:
 
     def _undisturbed(self, case: Case, system: str, number: int) -> Figures:
         """One run, repeated where others took too much of the machine meanwhile."""
-        for _ in range(1 if self._asked.quick else _MOST_REPEATS + 1):
+        for _ in range(1 if self._asked.quick else self._asked.repeats + 1):
             figures = self._once(case, system, number)
             self._write(figures)
             if figures.get("foreign_cpu", 0.0) <= table.DISTURBED:

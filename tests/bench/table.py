@@ -61,7 +61,15 @@ def show(cases: Mapping[str, Case], results: Sequence[Figures], console: Console
             console.print()
     words = [one.rpartition(", ")[2].rpartition(": ")[2] for one in verdicts]
     counts = (f"{words.count(word)} {word}" for word in ("met", "NOT met", "not measured"))
+    for line in _durability(results):
+        console.print(line)
     console.print(f"Bars: {', '.join(counts)}")
+
+
+def _durability(results: Sequence[Figures]) -> list[str]:
+    """What has happened to a message before its 250, as each system said it."""
+    said = {(one["system"], one["durability"]) for one in results if one.get("durability")}
+    return [f"Before the 250 of {system}: {text}" for system, text in sorted(said)]
 
 
 def _table(case: Case, systems: Sequence[str], runs: Runs) -> Table:

@@ -44,8 +44,9 @@ def test_a_case_with_tarpits_is_held_against_the_one_without() -> None:
     assert "healthy_s <= 1.15 x B: 1.16 x, NOT met" in lines
 
 
-def test_bars_are_counted_at_the_end() -> None:
-    lines = shown([run("J", "relay", idle_percent=0.4)])
+def test_durability_and_the_count_of_bars_stand_at_the_end() -> None:
+    lines = shown([run("J", "relay", idle_percent=0.4) | {"durability": "fsync of a file"}])
+    assert lines[-2] == "Before the 250 of relay: fsync of a file"
     assert lines[-1] == "Bars: 1 met, 0 NOT met, 0 not measured"
 
 
