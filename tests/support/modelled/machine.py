@@ -21,9 +21,12 @@ from tests.support.modelled.base import (
 )
 from tests.support.modelled.check import check
 from tests.support.modelled.holders import Holders
-from tests.support.modelled.operators import ASKED, Operators
+from tests.support.modelled.operators import Operators
 from tests.support.modelled.passing import Time
 from tests.support.queue import New
+
+#: What is asked of a delivery while it is attempted, most often what excludes each other.
+MEANWHILE: tuple[str | int, ...] = ("cancel", "hold", "cancel", "hold", "unhold", 30, 7200)
 
 
 class QueueMachine(Holders, Operators, Time):
@@ -73,7 +76,7 @@ class QueueMachine(Holders, Operators, Time):
     @precondition(lambda self: self.held())
     @rule(
         numbers=ids,
-        asked=st.lists(st.sampled_from(ASKED), min_size=1, max_size=3),
+        asked=st.lists(st.sampled_from(MEANWHILE), min_size=1, max_size=3),
         wait_ms=st.sampled_from((0, 60 * SECOND, HOUR)),
     )
     def asked_meanwhile(self, numbers: list[int], asked: list[str | int], wait_ms: int) -> None:
