@@ -27,20 +27,13 @@ app.conf.update(
     task_publish_retry=False,
     task_track_started=False,
     enable_utc=True,
-    # Where it waits: one list, without kombu's four for priorities (each costs a key in BRPOP).
+    # Where it waits: one list.
     task_default_queue=QUEUE,
     task_default_exchange=QUEUE,
     task_default_routing_key=QUEUE,
     task_queues=[Queue(QUEUE, Exchange(QUEUE), routing_key=QUEUE)],
     task_routes={"relay.*": {"queue": QUEUE}},
     worker_prefetch_multiplier=1,
-    broker_transport_options={
-        "priority_steps": [0],
-        "socket_timeout": 15,
-        "socket_connect_timeout": 5,
-        "socket_keepalive": True,
-        "health_check_interval": 25,
-    },
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     worker_cancel_long_running_tasks_on_connection_loss=False,

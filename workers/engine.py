@@ -22,7 +22,6 @@ from relay.ingress.health import HealthServer
 from relay.lookup.resolver import Resolver
 from relay.policy.shaping import Shaping
 from relay.store.access import Access
-from relay.store.address import Address
 from relay.store.admission import Admission, AdmissionOptions
 from relay.store.client import ClientOptions
 from relay.store.control import Control
@@ -31,6 +30,7 @@ from relay.store.leasing import Lease, Leasing
 from relay.store.outbox import Outbox
 from relay.store.paths import Paths
 from relay.store.roster import Roster
+from relay.store.servers import Sentinels, servers_of
 from relay.store.spool import Spool
 from relay.store.timing import Timing
 from relay.submission import Submitter
@@ -64,12 +64,12 @@ class Engine:
         self._stopping = asyncio.Event()
         self._ticks = 0
         self._access = Access(
-            Address.parse(settings.store.url),
+            servers_of(settings.store.url),
             settings.store.durability,
             ClientOptions(patience=settings.store.timeout),
         )
         self._client = self._access.client
-        self._doorbell = Doorbell(Address.parse(settings.broker.url))
+        self._doorbell = Doorbell(servers_of(settings.broker.url))
         partitions = settings.store.partitions
         self._full = Fullness(
             self._client,
@@ -124,9 +124,13 @@ class Engine:
             connecting=options.connect_options(settings, router.may_connect),
             ring=self._doorbell.ring,
         )
+        if isinstance(servers_of(settings.store.url), Sentinels):
+            # A replica that becomes primary has what the last one took, but for a moment of it.
+            dispatcher.conclusions.settler.remember()
+            self._client.on_change = dispatcher.conclusions.settler.offer_again
         self._heartbeat = Heartbeat(
             dispatcher.book,
-            address=Address.parse(settings.store.url),
+            servers=servers_of(settings.store.url),
             partitions=settings.store.partitions,
             holder=self._holder,
             lease_ms=round(settings.lease.seconds * 1000),

@@ -7,18 +7,30 @@ from urllib.parse import quote, urlsplit
 
 from relay.config import load_settings
 from relay.store.address import Address
+from relay.store.servers import Sentinels, servers_of
 
 #: Seconds between two pumps, at most; and how many pumps there are in a lease, at least. Where
 #: nobody looks at the leases for a third of one, none is reclaimed (grace).
 _PUMP = 1.0
 _PUMPS_IN_A_LEASE = 6
+#: Seconds that a sentinel has to answer.
+_SENTINEL = 1.0
+#: Of kombu's transport. One list a queue, without kombu's four for priorities (each costs a key in
+#: BRPOP).
+_TRANSPORT: dict[str, Any] = {
+    "priority_steps": [0],
+    "socket_timeout": 15,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    "health_check_interval": 25,
+}
 
 
 def celery_settings() -> dict[str, Any]:
     """What Celery must know of Relay's settings. Raises ConfigError."""
     settings = load_settings()
     return {
-        "broker_url": kombu_url(settings.broker.url),
+        **broker_settings(settings.broker.url),
         "worker_concurrency": settings.worker.concurrency,
         "relay_pump_interval": min(_PUMP, settings.lease.seconds / _PUMPS_IN_A_LEASE),
         "relay_grace": settings.worker.grace,
@@ -26,10 +38,50 @@ def celery_settings() -> dict[str, Any]:
     }
 
 
+def broker_settings(url: str) -> dict[str, Any]:
+    """What Celery and kombu must know to reach the broker."""
+    servers = servers_of(url)
+    if not isinstance(servers, Sentinels):
+        return {"broker_url": kombu_url(url), "broker_transport_options": dict(_TRANSPORT)}
+    one, first = servers.primary, servers.sentinels[0]
+    places = (f"{_login(one)}{_host(each)}:{each.port}/{one.db}" for each in servers.sentinels)
+    asking: dict[str, Any] = {"socket_timeout": _SENTINEL, "socket_connect_timeout": _SENTINEL}
+    if first.password:
+        asking |= {"username": first.username or None, "password": first.password}
+    if first.tls:
+        asking |= {"ssl": True, **_tls(first)}
+    found: dict[str, Any] = {
+        "broker_url": ";".join(f"sentinel://{place}" for place in places),
+        "broker_transport_options": {
+            **_TRANSPORT,
+            "master_name": servers.name,
+            "sentinel_kwargs": asking,
+        },
+    }
+    if one.tls:
+        found["broker_use_ssl"] = _tls(one)
+    return found
+
+
 def kombu_url(url: str) -> str:
-    """`unix:///path?db=1` as kombu's `redis+socket:`; any other URL as it is."""
+    """`unix:///path?db=1` as kombu's `redis+socket:`; any other URL of one server as it is."""
     if urlsplit(url).scheme != "unix":
         return url
     address = Address.parse(url)
-    login = f"{quote(address.username)}:{quote(address.password)}@" if address.password else ""
-    return f"redis+socket://{login}{address.path}?virtual_host={address.db}"
+    return f"redis+socket://{_login(address)}{address.path}?virtual_host={address.db}"
+
+
+def _login(address: Address) -> str:
+    if not address.password:
+        return ""
+    return f"{quote(address.username, safe='')}:{quote(address.password, safe='')}@"
+
+
+def _host(address: Address) -> str:
+    return f"[{address.host}]" if ":" in address.host else address.host
+
+
+def _tls(address: Address) -> dict[str, Any]:
+    """How redis-py is to verify a certificate."""
+    found = {"ssl_cert_reqs": address.tls_verify}
+    return found | {"ssl_ca_certs": address.tls_ca_file} if address.tls_ca_file else found

@@ -17,9 +17,21 @@ class Channel(redis.Channel):
     """A channel that says when its connection is gone."""
 
     def _connparams(self, asynchronous: bool = False) -> Any:
-        if self.connection.client is None:
-            raise ConnectionError("the connection to the broker was lost")
+        _check(self)
         return super()._connparams(asynchronous)  # type: ignore[misc]
+
+
+class SentinelChannel(redis.SentinelChannel):
+    """The same where sentinels know the broker."""
+
+    def _connparams(self, asynchronous: bool = False) -> Any:
+        _check(self)
+        return super()._connparams(asynchronous)  # type: ignore[misc]
+
+
+def _check(channel: redis.Channel) -> None:
+    if channel.connection.client is None:
+        raise ConnectionError("the connection to the broker was lost")
 
 
 class Transport(redis.Transport):
@@ -28,6 +40,16 @@ class Transport(redis.Transport):
     Channel = Channel
 
 
+class SentinelTransport(redis.SentinelTransport):
+    """What sentinel:// names."""
+
+    Channel = SentinelChannel
+
+
 def install() -> None:
     """Have Celery use it in this process."""
-    TRANSPORT_ALIASES.update(redis=f"{__name__}:Transport", rediss=f"{__name__}:Transport")
+    TRANSPORT_ALIASES.update(
+        redis=f"{__name__}:Transport",
+        rediss=f"{__name__}:Transport",
+        sentinel=f"{__name__}:SentinelTransport",
+    )

@@ -14,8 +14,10 @@ class StoreSettings(Group):
 
     url: ServerUrl = Field(
         default="redis://127.0.0.1:6379/0",
-        description="Where the store is: redis://, rediss:// or unix:///path. Within reach of a "
-        "running `relay up` that one's store is taken where nothing else names one.",
+        description="Where the store is: redis://, rediss:// or unix:///path, or "
+        "redis+sentinel://host,host,host/name for a primary that sentinels watch "
+        "(docs/operations.md, Stores). Within reach of a running `relay up` that one's store is "
+        "taken where nothing else names one.",
     )
     durability: Literal["fsync", "replicated", "relaxed"] = Field(
         default="fsync",
@@ -86,8 +88,9 @@ class BrokerSettings(Group):
 
     url: ServerUrl = Field(
         default="redis://127.0.0.1:6379/1",
-        description="Where the broker is: redis://, rediss:// or unix:///path. A server of its "
-        "own without a disk is best; another logical database of the store's server will do.",
+        description="Where the broker is: redis://, rediss:// or unix:///path, or "
+        "redis+sentinel://host,host,host/name. A server of its own "
+        "without a disk is best; another logical database of the store's server will do.",
     )
 
 

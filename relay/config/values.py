@@ -11,13 +11,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from relay.errors import ConfigError
 from relay.policy.shaping import rate_of
+from relay.store.servers import SENTINEL_SCHEMES as SEVERAL
+from relay.store.servers import servers_of
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
 _SIZES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)?")
-_PASSWORD = re.compile(r"(\bpassword=)[^&]*")
+_PASSWORD = re.compile(r"(password=)[^&]*")
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_.-]{1,253}(?<![-.])")
 
 
@@ -127,12 +130,15 @@ def nameserver(text: str) -> str:
 
 
 def url(*schemes: str) -> Callable[[str], str]:
-    """A check that a URL has one of the schemes and a place to connect to."""
+    """A check that a URL has one of the schemes and a place to connect to, or several."""
 
     def check(text: str) -> str:
         parts = urlsplit(text)
         if parts.scheme not in schemes:
             raise ValueError(f"must begin with {', '.join(f'{scheme}://' for scheme in schemes)}")
+        if parts.scheme in SEVERAL:
+            _check_several(text)
+            return text
         if parts.port == 0 or not (
             parts.path if parts.scheme in ("unix", "redis+socket") else parts.hostname
         ):
@@ -140,6 +146,13 @@ def url(*schemes: str) -> Callable[[str], str]:
         return text
 
     return check
+
+
+def _check_several(text: str) -> None:
+    try:
+        servers_of(text)
+    except ConfigError as error:
+        raise ValueError(error.problems[0]) from None
 
 
 def mask(text: str) -> str:
@@ -201,6 +214,6 @@ Routes = Annotated[
 ]
 ServerUrl = Annotated[
     str,
-    AfterValidator(url("redis", "rediss", "unix", "redis+socket")),
+    AfterValidator(url("redis", "rediss", "unix", "redis+socket", *SEVERAL)),
     Secret("URL", lambda value: mask(value)),
 ]

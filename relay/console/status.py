@@ -12,11 +12,11 @@ from relay.errors import NoSuchMessage
 from relay.mail.delivery import Attempt
 from relay.mail.ids import is_message_id, message_of, partition_of
 from relay.mail.reply import Reply
-from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.control import Control
 from relay.store.queues import QueueCount, Queues
 from relay.store.replies import last_attempt, reply_in
+from relay.store.servers import servers_of
 from relay.store.status import Status
 
 #: Seconds to wait for the store: somebody sits and waits.
@@ -26,7 +26,7 @@ _PATIENCE = 5.0
 @asynccontextmanager
 async def open_console(settings: Settings) -> AsyncIterator[StoreConsole]:
     """The console on the settings' store. Raises StoreUnavailable."""
-    client = StoreClient(Address.parse(settings.store.url), ClientOptions(patience=_PATIENCE))
+    client = StoreClient(servers_of(settings.store.url), ClientOptions(patience=_PATIENCE))
     await client.start()
     try:
         yield StoreConsole(client, settings.store.partitions)

@@ -12,11 +12,11 @@ from itertools import groupby
 
 from relay import log, metrics
 from relay.delivery.book import LeaseBook, now
-from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.keys import partition_keys
-from relay.store.leasing import Lease
+from relay.store.leasing import Lease, retake
 from relay.store.script import Text, script
+from relay.store.servers import Servers
 
 EXTEND = script("extend")
 #: Leases in one call at most.
@@ -35,7 +35,7 @@ class Heartbeat:
         self,
         book: LeaseBook,
         *,
-        address: Address,
+        servers: Servers,
         partitions: int,
         holder: str,
         lease_ms: int,
@@ -43,7 +43,7 @@ class Heartbeat:
         flagged: Callable[[Lease], None],
     ) -> None:
         self._book = book
-        self._address = address
+        self._servers = servers
         self._partitions = partitions
         self._holder = holder
         self._lease_ms = lease_ms
@@ -67,7 +67,7 @@ class Heartbeat:
     async def _beat(self) -> None:
         pause = self._lease_ms / 3000
         patience = ClientOptions(patience=pause)
-        client = StoreClient(self._address, patience)
+        client = StoreClient(self._servers, patience)
         while not await asyncio.to_thread(self._ended.wait, pause):
             try:
                 await self._renew(client)
@@ -92,12 +92,26 @@ class Heartbeat:
         _, *words = await client.call(EXTEND, names, args)
         kept = len(leases) - words.count(b"lost")
         metrics.EXTENDED.inc(kept)
+        lost = []
         for lease, word in zip(leases, words, strict=True):
             if word == b"lost":
                 # It may have been settled while this call was on its way.
                 if self._book.holds(lease):
-                    self._lost(lease)
+                    lost.append(lease)
                 continue
             self._book.renewed(lease, asked_at)
             if word != b"kept":
                 self._flagged(lease)
+        if lost:
+            await self._retake(client, partition, lost)
+
+    async def _retake(self, client: StoreClient, partition: int, leases: Sequence[Lease]) -> None:
+        """Keep what it was the store that lost; the rest is another's."""
+        asked_at = now()
+        asked = retake(client, self._partitions, self._holder, self._lease_ms, partition, leases)
+        for lease, word in zip(leases, await asked, strict=True):
+            if word in (b"retaken", b"kept"):
+                self._book.renewed(lease, asked_at)
+            elif self._book.holds(lease):
+                metrics.POSSIBLE_DOUBLES.inc(word == b"doubled")
+                self._lost(lease)

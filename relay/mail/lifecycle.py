@@ -36,6 +36,7 @@ class Event(StrEnum):
     DEFER = "settle: deferred"
     EXPIRE = "settle: deferred, too old"
     MISSING = "settle: content missing"
+    RETAKE = "retake: the store lost the lease"
     RELEASE = "release"
     RECLAIM = "reclaim"
     POISON = "reclaim: lost three times alone"
@@ -55,6 +56,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.RESCHEDULE: State.LATER,
         Event.SEND_NOW: State.READY,
         Event.HOLD: State.HELD,
+        Event.RETAKE: State.LEASED,
     },
     State.READY: {
         Event.LEASE: State.LEASED,
@@ -62,6 +64,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.CANCEL: State.CANCELLED,
         Event.RESCHEDULE: State.LATER,
         Event.HOLD: State.HELD,
+        Event.RETAKE: State.LEASED,
     },
     State.LEASED: {
         Event.DELIVER: State.DELIVERED,
@@ -81,6 +84,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.UNHOLD_EARLY: State.LATER,
         Event.TOO_OLD: State.EXPIRED,
         Event.CANCEL: State.CANCELLED,
+        Event.RETAKE: State.LEASED,
     },
 }
 

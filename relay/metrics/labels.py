@@ -77,6 +77,7 @@ STORE_CALLS = (
     "extend",
     "settle",
     "release",
+    "retake",
     "reclaim",
     "park",
     "enter",

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from relay.store import observed
-from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.schema import agree
+from relay.store.servers import Servers
 
 
 class Access:
@@ -19,18 +19,18 @@ class Access:
 
     def __init__(
         self,
-        address: Address,
+        servers: Servers,
         durability: str,
         options: ClientOptions | None = None,
         on_answer: Callable[[str, float, int], None] = observed.answered,
     ) -> None:
         self._durability = durability
         #: For everything but acceptance.
-        self.client = StoreClient(address, options, on_answer)
+        self.client = StoreClient(servers, options, on_answer)
         #: For acceptance: its answers are durable as the level says.
         self.accepting = self.client
         if durability == "replicated":
-            self.accepting = StoreClient(address, options, on_answer)
+            self.accepting = StoreClient(servers, options, on_answer)
 
     async def open(self, partitions: int, replicas: int) -> None:
         """Connect and check the store. Raises StoreUnavailable, ConfigError."""

@@ -16,10 +16,11 @@ from typing import Any
 from msgspec import Struct
 
 from relay.errors import StoreFull, StoreUnavailable
-from relay.store import observed
+from relay.store import observed, primary
 from relay.store.address import Address
 from relay.store.confirm import NOTHING, Confirmation, Held
 from relay.store.script import Script, Text, is_unknown
+from relay.store.servers import Servers
 from relay.store.wire import ConnectionLost, ReplyError, Wire
 
 #: Error replies of a server that ran nothing and may serve soon.
@@ -94,11 +95,12 @@ class StoreClient:
 
     def __init__(
         self,
-        address: Address,
+        servers: Servers,
         options: ClientOptions | None = None,
         on_answer: Callable[[str, float, int], None] = observed.answered,
     ) -> None:
-        self._address = address
+        self._servers = servers
+        self._address = servers if isinstance(servers, Address) else servers.primary
         self._options = options or ClientOptions()
         self._on_answer = on_answer
         self._loop = asyncio.get_running_loop()
@@ -107,12 +109,17 @@ class StoreClient:
         self._connected_at = 0.0
         self._connecting: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._parked: dict[_Call, int] = {}
         self._parked_octets = 0
         self._closed = False
         self._last_error = "no connection yet"
         #: How many replicas must have what a call wrote that is to be confirmed; 0: none.
         self.replicas = 0
+        #: Hears that another server, or another life of the same, answers from now on: what was
+        #: acknowledged a moment ago may be unknown to it.
+        self.on_change: Callable[[], None] | None = None
+        self._identity = b""
 
     async def start(self) -> None:
         """Connect. Raises StoreUnavailable or ReplyError at once where that fails."""
@@ -121,6 +128,9 @@ class StoreClient:
     async def close(self) -> None:
         """Wait for what was said already; what was not ends as StoreUnavailable."""
         self._closed = True
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
@@ -133,7 +143,7 @@ class StoreClient:
 
     @property
     def address(self) -> Address:
-        """Where the server is that was connected to last."""
+        """Where the server is that was connected to last, and how it is talked to."""
         return self._address
 
     @property
@@ -257,7 +267,7 @@ class StoreClient:
     def _not_now(self, call: _Call, wire: Wire, error: ReplyError) -> None:
         self._last_error = str(error)
         if error.word == "READONLY" and wire is self._wire:
-            # A replica answers: the primary is behind the same address, if it is anywhere.
+            # A replica answers: the primary is elsewhere, or will be behind the same address.
             self._leave(wire)
         pause = min(_FIRST_PAUSE * 2 ** min(call.repeats, 10), _LONGEST_PAUSE)
         call.repeats += 1
@@ -310,12 +320,29 @@ class StoreClient:
     async def _connect(self) -> Wire:
         options = self._options
         self._connected_at = self._loop.time()
-        return await Wire.connect(
-            self._address,
+        self._address, wire = await primary.connect(
+            self._servers,
             timeout=options.timeout,
             most_calls=options.most_calls,
             most_octets=options.most_octets,
         )
+        if self._watching is None and not isinstance(self._servers, Address):
+            watch = primary.watch(self._servers, self._moved)
+            self._watching = self._loop.create_task(watch)
+        if self.on_change is not None:
+            await self._meet(wire, self.on_change)
+        return wire
+
+    def _moved(self, address: Address) -> None:
+        """Where the primary is: if it is elsewhere, all that has no answer is said there."""
+        if address != self._address and self._wire is not None:
+            self._wire.abort(f"{self._address}: is the primary no longer")
+
+    async def _meet(self, wire: Wire, changed: Callable[[], None]) -> None:
+        """Learn who answers, and tell where it is somebody new."""
+        known, self._identity = self._identity, await primary.identity(wire)
+        if known and known != self._identity:
+            self._loop.call_soon(changed)
 
     async def _reconnect(self) -> None:
         """Connect, however often it takes, then say all that is parked."""

@@ -18,8 +18,11 @@ from msgspec import Struct
 
 from relay import metrics
 from relay.errors import StoreUnavailable
+from relay.store import primary
+from relay.store.address import Address
+from relay.store.servers import Servers
 from relay.store.wakeup import wake_up
-from relay.store.wire import Address, ReplyError, Wire
+from relay.store.wire import ReplyError, Wire
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +57,15 @@ class DoorbellOptions(Struct, frozen=True):
 class Doorbell:
     """Rings for one loop. `ring` is called on it, never waits and never raises."""
 
-    def __init__(self, address: Address, options: DoorbellOptions | None = None) -> None:
-        self._address = address
+    def __init__(self, servers: Servers, options: DoorbellOptions | None = None) -> None:
+        self._servers = servers
         self._options = options or DoorbellOptions()
         self._names: dict[str, None] = {}
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._place: Address | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._urgent = False
         self._last = self._next = 0.0
@@ -94,9 +100,10 @@ class Doorbell:
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        if self._connecting is not None:
-            self._connecting.cancel()
-            await asyncio.gather(self._connecting, return_exceptions=True)
+        for task in (self._connecting, self._watching):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if self._wire is not None:
             self._publish(self._wire)
             await self._wire.close()
@@ -143,16 +150,22 @@ class Doorbell:
                 self._keep(names[start:])
                 break
             batch = names[start : start + most]
-            wire.send(partial(self._answered, batch), "LPUSH", queue, wake_up(batch, queue))
+            wire.send(partial(self._answered, wire, batch), "LPUSH", queue, wake_up(batch, queue))
         self._last = asyncio.get_running_loop().time()
         self._next = self._last + options.interval + options.spread * min(len(names), most)
 
-    def _answered(self, batch: Sequence[str], answer: Any) -> None:
+    def _answered(self, wire: Wire, batch: Sequence[str], answer: Any) -> None:
         if isinstance(answer, int):
             self.published += 1
             metrics.PUBLISHED.inc()
             metrics.RINGS.inc(len(batch))
             self._waiting = answer
+        elif isinstance(answer, ReplyError) and answer.word == "READONLY":
+            # It is a replica now: whoever is primary is connected to.
+            self._keep(batch)
+            if wire is self._wire:
+                self._wire = None
+                self._leaving = asyncio.create_task(wire.close())
         elif isinstance(answer, ReplyError):
             logger.warning("the broker refuses wake-ups: %s", answer)
             self._drop(len(batch))
@@ -180,7 +193,9 @@ class Doorbell:
         told = False
         while True:
             try:
-                self._wire = await Wire.connect(self._address, timeout=self._options.timeout)
+                self._place, self._wire = await primary.connect(
+                    self._servers, timeout=self._options.timeout
+                )
                 break
             except (StoreUnavailable, ReplyError) as error:
                 level = logging.DEBUG if told else logging.WARNING
@@ -189,4 +204,11 @@ class Doorbell:
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311
             delay = min(delay * 2, longest)
         self._connecting = None
+        if self._watching is None and not isinstance(self._servers, Address):
+            self._watching = asyncio.create_task(primary.watch(self._servers, self._moved))
         self._flush()
+
+    def _moved(self, address: Address) -> None:
+        """Where the broker is: if it is elsewhere, wake-ups go there."""
+        if address != self._place and self._wire is not None:
+            self._wire.abort(f"{self._place}: is the primary no longer")

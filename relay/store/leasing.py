@@ -17,6 +17,7 @@ from relay.store.keys import PartitionKeys, partition_keys
 from relay.store.script import Text, script
 
 LEASE, SETTLE, RELEASE, PARK = script("lease"), script("settle"), script("release"), script("park")
+RETAKE = script("retake")
 
 #: Deliveries in one call at most, and octets of attempts and bodies in one settle.
 MOST_DELIVERIES = 50
@@ -178,6 +179,13 @@ class Leasing:
             args += (lease.id, lease.fence)
         return self._client.call(RELEASE, _release_keys(keys), args)
 
+    def retake(self, partition: int, leases: Sequence[Lease]) -> asyncio.Future[list[bytes]]:
+        """Take back what the store lost of them; a word for each (scripts/retake.lua)."""
+        options = self._options
+        return retake(
+            self._client, self._partitions, self._holder, options.lease_ms, partition, leases
+        )
+
     def park(
         self, partition: int, queues: Sequence[str], wait_ms: int, reason: str
     ) -> asyncio.Future[Any]:
@@ -187,6 +195,36 @@ class Leasing:
         for queue in queues:
             args += (queue, wait_ms, reason)
         return self._client.call(PARK, [keys.wake, keys.reasons], args)
+
+
+def retake(
+    client: StoreClient,
+    partitions: int,
+    holder: str,
+    lease_ms: int,
+    partition: int,
+    leases: Sequence[Lease],
+) -> asyncio.Future[list[bytes]]:
+    """Take back leases of a partition that the store itself lost (scripts/retake.lua)."""
+    keys = partition_keys(partition, partitions)
+    names: list[Text] = [
+        keys.deliveries,
+        keys.later,
+        keys.ready,
+        keys.turns,
+        keys.clock,
+        keys.leased,
+        keys.held,
+        keys.wake,
+        keys.paused,
+        keys.aside,
+        keys.seen,
+    ]
+    args: list[Text] = [holder, lease_ms]
+    for lease in leases:
+        names.append(keys.record(lease.message))
+        args += (lease.id, lease.fence)
+    return client.call(RETAKE, names, args)
 
 
 def _grant(partition: int, queue: str, entry: list[Any]) -> Grant:

@@ -77,17 +77,19 @@ class Wire(asyncio.Protocol):
         address: Address,
         *,
         timeout: float,
+        connecting: float = 0.0,
         most_calls: int = 10_000,
         most_octets: int = 64 << 20,
     ) -> Wire:
         """A connection that is ready: authenticated, its database selected.
 
-        `timeout` (seconds) limits this and then each call; `most_calls` and `most_octets` what may
-        be in flight. Raises ConnectionLost, or ReplyError where the server refuses the password.
+        `timeout` (seconds) limits each call, and this where `connecting` is 0; `most_calls` and
+        `most_octets` what may be in flight. Raises ConnectionLost, or ReplyError where the server
+        refuses the password.
         """
         wire = cls(timeout=timeout, most_calls=most_calls, most_octets=most_octets)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(connecting or timeout):
                 await wire._open(address)
                 await wire._greet(address)
         except (OSError, TimeoutError, _NotServing) as error:
@@ -160,6 +162,10 @@ class Wire(asyncio.Protocol):
     def at_the_end(self, say: Callable[[], None]) -> None:
         """Have `say` called when all of this turn was said, to add to the same write."""
         self._last_word = say
+
+    def abort(self, why: str) -> None:
+        """Give it up at once: all that is in flight ends as ConnectionLost."""
+        self._lose(why)
 
     async def close(self) -> None:
         """Wait for the answers in flight (each within its deadline), then close."""

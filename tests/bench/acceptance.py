@@ -49,7 +49,7 @@ async def _level(store: ReplicatedStore, durability: str, clients: int) -> tuple
 
 
 async def _measure() -> None:
-    store = ReplicatedStore(replicas=1).start()
+    store = ReplicatedStore(replicas=1, home="").start()
     try:
         print("| clients | durability | messages/s | median ms |\n|---|---|---|---|")
         for clients in (1, 16, 128):

@@ -32,11 +32,11 @@ def under_load() -> Iterator[tuple[Site, System, Source]]:
             yield site, system, source
 
 
-def until_all_arrived(site: Site, system: System, source: Source) -> None:
+def until_all_arrived(site: Site, system: System, source: Source, messages: int = MESSAGES) -> None:
     """All that was accepted arrives, and nothing is left to be done."""
     source.wait(60)
-    assert len(source.accepted) == MESSAGES
-    system.until(lambda: len(site.ids()) == MESSAGES, lambda: (len(site.ids()), system.left()), 40)
+    assert len(source.accepted) == messages
+    system.until(lambda: len(site.ids()) == messages, lambda: (len(site.ids()), system.left()), 40)
     system.until_empty()
 
 

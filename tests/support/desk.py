@@ -134,7 +134,7 @@ class Worker:
         )
         self.heartbeat = Heartbeat(
             self.dispatcher.book,
-            address=address,
+            servers=address,
             partitions=1,
             holder=self.holder,
             lease_ms=lease_ms,

@@ -95,10 +95,13 @@ class System:
         site: Site | None,
         variables: Mapping[str, str] = MappingProxyType({}),
         workers: int = 1,
+        store: Any = None,
+        broker: Any = None,
     ) -> None:
+        """`store` and `broker`: servers like a ValkeyServer, not started yet."""
         self.site = site
-        self.store = ValkeyServer(**STORE_OPTIONS)
-        self.broker = ValkeyServer(**BROKER_OPTIONS)
+        self.store = store or ValkeyServer(**STORE_OPTIONS)
+        self.broker = broker or ValkeyServer(**BROKER_OPTIONS)
         self.dns = DnsServer({"*.test": Zone(mx=["10 mx.{name}."], a=["127.0.0.1"])})
         self.port = free_port()
         self.workers: list[Process] = []

@@ -20,6 +20,9 @@ STORE_OPTIONS = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy
 #: What the broker runs with: nothing on disk.
 BROKER_OPTIONS = {"appendonly": "no"}
 
+#: A directory in memory, for servers that are many and share a disk only in tests.
+IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else ""
+
 
 def free_port() -> int:
     """A loopback port that nobody listens on just now."""
@@ -37,14 +40,15 @@ def _pack(*arguments: str | bytes | int) -> bytes:
 class ValkeyServer:
     """`options` are lines of valkey.conf; data stays over `restart`, `kill` and `start`.
 
-    `binary` is another server to run, such as Debian's `redis-server`.
+    `binary` is another server to run, such as Debian's `redis-server`; `home` the directory that
+    its own is made in.
     """
 
-    def __init__(self, binary: str = "", **options: str) -> None:
+    def __init__(self, binary: str = "", home: str = "", **options: str) -> None:
         self.binary = binary or str(get_binary_path())
         self.options = {key.replace("_", "-"): value for key, value in options.items()}
         # Not pytest's tmp_path: a unix socket's path has 108 octets at most.
-        self.directory = Path(tempfile.mkdtemp(prefix="relay-valkey-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="relay-valkey-", dir=home or None))
         self.socket = self.directory / "s"
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -59,8 +63,8 @@ class ValkeyServer:
         """Through the loopback port: the form that every client knows."""
         return f"redis://127.0.0.1:{self.port}/0"
 
-    def start(self) -> ValkeyServer:
-        """Start the process and wait until it answers."""
+    def arguments(self) -> list[str]:
+        """What the server is told by its command line."""
         settings = {
             "port": str(self.port),
             "bind": "127.0.0.1",
@@ -70,7 +74,11 @@ class ValkeyServer:
             "logfile": str(self.directory / "log"),
             **self.options,
         }
-        arguments = [part for key, value in settings.items() for part in (f"--{key}", value)]
+        return [part for key, value in settings.items() for part in (f"--{key}", value)]
+
+    def start(self) -> ValkeyServer:
+        """Start the process and wait until it answers."""
+        arguments = self.arguments()
         self.process = subprocess.Popen([self.binary, *arguments], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
         while True:

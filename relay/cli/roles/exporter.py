@@ -13,9 +13,9 @@ from relay.config import Settings, load_settings
 from relay.config.values import split_endpoint
 from relay.console.fleet import PATIENCE, Fleet
 from relay.ingress.health import HealthServer
-from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.doorbell import Doorbell
+from relay.store.servers import servers_of
 
 
 def exporter(arguments: Namespace) -> int:
@@ -29,10 +29,10 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
     async with contextlib.AsyncExitStack() as stack:
         # Not started: the exporter is there, and says so, also while the store is not.
         client = StoreClient(
-            Address.parse(settings.store.url), ClientOptions(patience=PATIENCE, timeout=PATIENCE)
+            servers_of(settings.store.url), ClientOptions(patience=PATIENCE, timeout=PATIENCE)
         )
         stack.push_async_callback(client.close)
-        doorbell = Doorbell(Address.parse(settings.broker.url))
+        doorbell = Doorbell(servers_of(settings.broker.url))
         stack.push_async_callback(doorbell.close)
         fleet = Fleet(
             client,

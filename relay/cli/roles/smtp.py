@@ -26,11 +26,11 @@ from relay.ingress.smtp import serve
 from relay.mail import answers
 from relay.mail.transaction import ReceiverOptions
 from relay.store.access import Access
-from relay.store.address import Address
 from relay.store.admission import Admission, AdmissionOptions
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.control import Control
 from relay.store.doorbell import Doorbell
+from relay.store.servers import servers_of
 from relay.submission import Submitter
 
 _log = log.logger("relay.smtp")
@@ -103,12 +103,12 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
     store, tls = settings.store, settings.smtp.tls
     async with contextlib.AsyncExitStack() as stack:
         access = Access(
-            Address.parse(store.url), store.durability, ClientOptions(patience=store.timeout)
+            servers_of(store.url), store.durability, ClientOptions(patience=store.timeout)
         )
         stack.push_async_callback(access.close)
         await access.open(store.partitions, store.replicas)
         client = access.client
-        doorbell = Doorbell(Address.parse(settings.broker.url))
+        doorbell = Doorbell(servers_of(settings.broker.url))
         stack.push_async_callback(doorbell.close)
         full = Fullness(
             client,
