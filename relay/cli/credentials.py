@@ -24,9 +24,9 @@ from relay.identity.registry import Registry, Terms
 from relay.identity.secret import LONGEST_PASSWORD
 from relay.identity.views import change_view, credential_view
 from relay.policy.credential import Credential, Quotas
-from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.identity import IdentityStore
+from relay.store.servers import servers_of
 
 _T = TypeVar("_T")
 _QUOTAS = ("messages_minute", "messages_day", "recipients_minute", "recipients_day")
@@ -231,7 +231,7 @@ def _asked(arguments: Namespace, question: Callable[[Registry], Awaitable[_T]]) 
 @asynccontextmanager
 async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
     """The registry in the store. Raises StoreUnavailable."""
-    client = StoreClient(Address.parse(settings.store.url), ClientOptions(patience=_PATIENCE))
+    client = StoreClient(servers_of(settings.store.url), ClientOptions(patience=_PATIENCE))
     await client.start()
     try:
         yield Registry(IdentityStore(client))
