@@ -13,6 +13,7 @@ from celery.utils.log import get_logger
 from celery.worker import state
 from kombu import Connection
 
+from relay import heap
 from relay.errors import ConfigError, StoreUnavailable
 from workers import runtime
 from workers.contract import Progress, Stop, WorkerInfo
@@ -58,6 +59,7 @@ class EngineStep(bootsteps.StartStopStep):
             pool.keep_loop = False
             pool.on_terminate()
             raise _told(error) from error
+        heap.settle()
         worker.wait_for_soft_shutdown = lambda: _soften(worker)
 
     def stop(self, worker: Any) -> None:

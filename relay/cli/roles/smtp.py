@@ -10,7 +10,7 @@ from argparse import Namespace
 from ipaddress import ip_network
 from pathlib import Path
 
-from relay import log, metrics
+from relay import heap, log, metrics
 from relay.cli import exits
 from relay.cli.roles.counts import ReceptionCounts
 from relay.cli.roles.endpoint import endpoint
@@ -143,6 +143,7 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
             metrics=ReceptionCounts(),
             check=lambda _sender, _recipient: answers.NO_ROOM if full() else None,
         )
+        heap.settle()
         _log.info("listening", places=", ".join(settings.smtp.listen))
         await stop.wait()
         await server.stop(_GRACE)
