@@ -80,7 +80,7 @@ async def test_a_wake_up_after_a_pause_goes_at_once_and_the_next_waits_for_compa
 async def test_the_more_a_wake_up_names_the_longer_the_next_one_waits_for_company(
     broker: ValkeyServer,
 ) -> None:
-    async with doorbell(broker, interval=0.0, spread=30.0) as bell:
+    async with doorbell(broker, interval=0.0, spread=30.0, longest=60.0) as bell:
         bell.ring(["0/first.example", "0/second.example"])
         await until(lambda: bell.published == 1)
         assert bell._next - asyncio.get_running_loop().time() == pytest.approx(60.0, abs=5.0)
@@ -90,6 +90,15 @@ async def test_the_more_a_wake_up_names_the_longer_the_next_one_waits_for_compan
     assert wakeups(broker)[1:] == [["0/third.example"]]
 
 
+async def test_a_wake_up_waits_no_longer_than_is_set_however_many_the_one_before_named(
+    broker: ValkeyServer,
+) -> None:
+    async with doorbell(broker, interval=0.0, spread=30.0, longest=40.0) as bell:
+        bell.ring([f"0/d{number}.example" for number in range(9)])
+        await until(lambda: bell.published == 1)
+        assert bell._next - asyncio.get_running_loop().time() == pytest.approx(40.0, abs=5.0)
+
+
 async def test_a_full_wake_up_does_not_wait(broker: ValkeyServer) -> None:
     names = [f"0/d{number}.example" for number in range(120)]
     async with doorbell(broker, interval=60.0) as bell:
@@ -97,8 +106,8 @@ async def test_a_full_wake_up_does_not_wait(broker: ValkeyServer) -> None:
         await until(lambda: bell.published == 1)
         for name in names:
             bell.ring([name])
-        await until(lambda: bell.published == 4)
-    assert [len(names) for names in wakeups(broker)] == [1, 50, 50, 20]
+        await until(lambda: bell.published == 3)
+    assert [len(names) for names in wakeups(broker)] == [1, 100, 20]
     assert [name for names in wakeups(broker)[1:] for name in names] == names
 
 
@@ -149,7 +158,7 @@ async def test_a_broker_that_stands_still_blocks_nobody_and_loses_nothing(
         assert time.monotonic() - started < 0.2
         await until(lambda: bell._connecting is not None)
         process.send_signal(signal.SIGCONT)
-        await until(lambda: not bell._names and bell.published >= 20)
+        await until(lambda: not bell._names and bell.published >= 10)
     rung = {name for names in wakeups(own_broker) for name in names}
     assert len(rung) == 1000
 
