@@ -41,6 +41,49 @@ local function expires_at(id)
   return tonumber(redis.call('ZSCORE', KEYS[5], id) or now) + longest
 end
 
+-- What leaves a place leaves it together with the others of the call: a command each would cost more than all else here.
+-- Whoever is named a second time is read again: `known` is how the deliveries were before.
+local known = {}
+do
+  local ids = {}
+  for at = FIRST, #ARGV, FIELDS do ids[#ids + 1] = ARGV[at] end
+  for k, value in ipairs(redis.call('HMGET', deliveries, unpack(ids))) do known[ids[k]] = value end
+end
+local unleased, ended, unneeded = {}, {}, {}
+local function current(id)
+  local value = known[id]
+  known[id] = nil
+  if value ~= nil then return value end
+  for _, gone in ipairs(ended) do
+    if gone == id then return false end
+  end
+  return redis.call('HGET', deliveries, id)
+end
+
+local function unlink()
+  if #unneeded > 0 then redis.call('UNLINK', unpack(unneeded)) end
+  unneeded = {}
+end
+
+local function leave_together()
+  if #unleased > 0 then redis.call('ZREM', leased, unpack(unleased)) end
+  if #ended > 0 then
+    redis.call('HDEL', deliveries, unpack(ended))
+    redis.call('ZREM', KEYS[5], unpack(ended))
+    redis.call('ZREM', KEYS[6], unpack(ended))
+  end
+  unlink()
+end
+
+-- As `finish` in lib/final.lua does for one.
+local function finish_later(id, record, contents)
+  ended[#ended + 1] = id
+  if redis.call('HINCRBY', record, 'o', -1) > 0 or tonumber(redis.call('HGET', record, 'k') or 0) > 0 then return end
+  for _, content in ipairs(contents) do unneeded[#unneeded + 1] = content end
+  if #unneeded > 1000 then unlink() end
+  redis.call('PEXPIRE', record, retention)
+end
+
 local told = {}
 local function tell(id, event)
   told[#told + 1] = id
@@ -59,7 +102,7 @@ end
 
 local function settle(at, record, contents)
   local id, fence, verb, event = ARGV[at], tonumber(ARGV[at + 1]), ARGV[at + 2], ARGV[at + 7]
-  local value = redis.call('HGET', deliveries, id)
+  local value = current(id)
   local d = value and read(value)
   if not d or d.state ~= LEASED or d.fence ~= fence or d.holder ~= holder then
     return was_settled(d, record, id, fence) and 'done' or 'lost'
@@ -75,9 +118,9 @@ local function settle(at, record, contents)
   note_doubts(record, d)
   without(d, DOUBT)
   if event == 'p' then redis.call('HINCRBY', record, 'p', 1) end
-  redis.call('ZREM', leased, id)
+  unleased[#unleased + 1] = id
   if verb == 'final' then
-    finish(places, id, record, contents, retention)
+    finish_later(id, record, contents)
     tell(id, event .. ARGV[at + 1])
     return 'settled'
   end
@@ -121,5 +164,6 @@ for at = FIRST, #ARGV, FIELDS do
   key = key + 1 + #contents
   answer[#answer + 1] = settle(at, record, contents)
 end
+leave_together()
 if #told > 0 then redis.call('XADD', events, '*', unpack(told)) end
 return answer
