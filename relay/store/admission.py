@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from relay.store.client import StoreClient
 from relay.store.keys import PartitionKeys, partition_keys
 from relay.store.script import Text, script
+from relay.store.spread import Accepting
 
 ADMIT = script("admit")
 
@@ -61,7 +61,7 @@ class Admission:
 
     def __init__(
         self,
-        client: StoreClient,
+        client: Accepting,
         partitions: int,
         options: AdmissionOptions,
         share: Callable[[], int] = lambda: 0,

@@ -37,6 +37,8 @@ _log = log.logger("relay.smtp")
 
 #: Seconds that sessions have to end when the role is told to stop.
 _GRACE = 10.0
+#: Connections over which messages go into the store.
+_CONNECTIONS = 8
 
 
 def smtp(arguments: Namespace) -> int:
@@ -103,7 +105,10 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
     store, tls = settings.store, settings.smtp.tls
     async with contextlib.AsyncExitStack() as stack:
         access = Access(
-            servers_of(store.url), store.durability, ClientOptions(patience=store.timeout)
+            servers_of(store.url),
+            store.durability,
+            ClientOptions(patience=store.timeout),
+            connections=_CONNECTIONS,
         )
         stack.push_async_callback(access.close)
         await access.open(store.partitions, store.replicas)
