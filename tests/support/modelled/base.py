@@ -42,7 +42,7 @@ news = st.builds(
     cost=st.sampled_from((1, 10, 100)),
     flags=st.sampled_from((Flag(0), Flag.REPORT)),
     due_ms=st.sampled_from((0, 0, 0, 5 * SECOND, 2 * HOUR)),
-    expires_ms=st.sampled_from((0, 0, 0, 30 * SECOND, HOUR, 6 * DAY)),
+    expires_ms=st.sampled_from((0, 0, 30 * SECOND, 30 * SECOND, HOUR, 6 * DAY)),
     recipients=st.sampled_from((("u",), ("u",), ("u", "v"), ("u", "v", "w"))),
 )
 ids = st.lists(picks, min_size=1, max_size=3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
@@ -41,7 +43,7 @@ class Time(Modelled):
         elif what == "ring":
             self.ring(limit, parked_ms=(0, SECOND, 900 * SECOND)[some])
         else:
-            self.trim(CONSUMERS[some % 2], apply=limit == 1)
+            self.trim(CONSUMERS[some % 2 : some + 1])
 
     async def promote_with(self, limit: int) -> None:
         _, _, _, named = await self.queue.promote(limit=limit)
@@ -89,10 +91,10 @@ class Time(Modelled):
         _, *again = self.run(self.queue.ring(limit))
         assert not {*rung} & {*again}, "rung twice at once"
 
-    def trim(self, consumer: str, *, apply: bool) -> None:
-        """A consumer applies all events; those that both had a while ago are forgotten."""
+    def trim(self, consumers: Sequence[str]) -> None:
+        """Some consumers apply all events; those that all had a while ago are forgotten."""
         self.trimmed.update(self.run(self.queue.events()))
-        if apply:
+        for consumer in consumers:
             self.run(self.apply_all(consumer))
         now, before = self.model.now, self.run(self.stream())
         applied = self.run(self.applied_by_all())
