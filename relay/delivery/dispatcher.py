@@ -95,7 +95,9 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._rung: dict[Queue, float] = {}
         self.idle = IdleSessions(options.idle_sessions)
-        self.hand = Hand(self.table, self._begin, self._room)
+        self.hand = Hand(
+            self.table, leasing, options.lease_s, begin=self._begin, room=self._room, lost=self.lost
+        )
         self._tended_at = now()
         self._letting_in = False
         metrics.ATTEMPTS_OPEN.set_function(self.book.__len__)

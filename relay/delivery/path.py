@@ -189,7 +189,7 @@ class EgressPath:
             if now - job.ready_at > _LONG_WAIT:
                 self._ahead = max(self._ahead // 2, 1)
             job.attempted_at, job.session = now, session
-            self.dispatcher.hand.made(job)
+            self.dispatcher.hand.alone.made(job)
             if len(supply) <= self._ahead // 2 and self.queues:
                 self.dispatcher.loop.call_soon(self.advance)
             return self.dispatcher.transaction(job)

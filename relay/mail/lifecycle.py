@@ -39,7 +39,7 @@ class Event(StrEnum):
     RETAKE = "retake: the store lost the lease"
     RELEASE = "release"
     RECLAIM = "reclaim"
-    POISON = "reclaim: lost three times alone"
+    POISON = "reclaim: it ends its workers"
     CANCEL = "cancel"
     RESCHEDULE = "reschedule"
     SEND_NOW = "reschedule: now"

@@ -41,8 +41,8 @@ FAILURES = Bounded(
 HELD = Bounded(
     counter(
         "relay_deliveries_held_total",
-        "Deliveries set aside so that somebody looks at them: poison (their worker died three "
-        "times) or content (it is missing). How many are held now, those that an operator holds "
+        "Deliveries set aside so that somebody looks at them: poison (they end their "
+        "workers) or content (it is missing). How many are held now, those that an operator holds "
         "included, is relay_queue_deliveries.",
         "reason",
     ),

@@ -53,6 +53,12 @@ class Flag(IntFlag):
     DOUBT = 16
     #: Its next attempt was given another time while it was leased: `ms`.
     MOVED = 32
+    #: One that is to be alone was begun with under this lease.
+    BEGUN = 64
+
+
+#: From this suspicion on, a delivery has its process to itself until its attempt has ended.
+GRAVE = 3
 
 
 class Stored(Struct, frozen=True):
@@ -61,7 +67,10 @@ class Stored(Struct, frozen=True):
     place: Place
     flags: Flag
     attempts: int
+    #: Lost leases since the first one, which made it to be alone.
     losses: int
+    #: How much speaks for it being what ends workers (scripts/lib/suspicion.lua).
+    suspicion: int
     fence: int
     #: When it became ready or is due; 0 at the head of its lane.
     ms: int
@@ -102,7 +111,8 @@ def _decode_stored(value: bytes) -> Stored:
         Place(place),
         Flag(flags),
         attempts,
-        losses,
+        losses % 32,
+        losses // 32,
         fence,
         int(ms),
         chunks,

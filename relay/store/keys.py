@@ -26,6 +26,7 @@ script can change them together:
 | `c:<id>`, `c:<id>:<k>` | string | content, whole or in chunks |
 | `i:<hash>` | string, TTL | idempotency key -> message id and fingerprint |
 | `g:<holder>` | string, TTL | the last grant of leases to a holder |
+| `suspects` | hash | what is known of lost leases: scripts/lib/suspicion.lua has the fields |
 | `roles:<consumer>` | string, TTL | who projects the events for a consumer |
 
 Fields of a record: `m` as accepted; `o` open deliveries; `k` claims on the content, and each as
@@ -98,6 +99,7 @@ class PartitionKeys:
         "reasons",
         "seen",
         "shares",
+        "suspects",
         "turns",
         "wake",
     )
@@ -121,6 +123,7 @@ class PartitionKeys:
         self.cursors = prefix + "cursors"
         self.seen = prefix + "seen"
         self.shares = prefix + "shares"
+        self.suspects = prefix + "suspects"
 
     def record(self, message: str) -> str:
         """The record of a message."""

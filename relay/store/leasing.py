@@ -12,11 +12,12 @@ from relay.errors import NewerRecord, UnreadableRecord
 from relay.mail.delivery import Delivery
 from relay.store import observed
 from relay.store.client import StoreClient
-from relay.store.codec import VERSION, Flag, decode_stored
+from relay.store.codec import VERSION, Flag, Stored, decode_stored
 from relay.store.keys import PartitionKeys, partition_keys
 from relay.store.script import Text, script
 
 LEASE, SETTLE, RELEASE, PARK = script("lease"), script("settle"), script("release"), script("park")
+BEGIN, HOLD = script("begin"), script("hold")
 RETAKE = script("retake")
 
 #: Deliveries in one call at most, and octets of attempts and bodies in one settle.
@@ -56,6 +57,9 @@ class Lease(Struct, frozen=True):
     delivery: Delivery
     #: The class's first letter and the tenant.
     lane: str = ""
+    #: Leases lost since the first one, and what that says of it (scripts/lib/suspicion.lua).
+    losses: int = 0
+    suspicion: int = 0
 
     @property
     def tenant(self) -> str:
@@ -126,10 +130,36 @@ class Leasing:
         for queue, count in wants:
             args += (queue, count)
         answer = await self._client.call(LEASE, _lease_keys(keys, self._holder), args)
-        return [
-            _grant(partition, queue, entry)
-            for (queue, _), entry in zip(wants, answer[1:], strict=True)
+        grants = []
+        for (queue, _), entry in zip(wants, answer[1:], strict=True):
+            grant, newer, damaged = _grant(partition, queue, entry)
+            grants.append(grant)
+            if newer:
+                self._leave(self._release(keys, newer, self._options.deadline_ms))
+            if damaged:
+                self._leave(self._hold(keys, damaged))
+        return grants
+
+    def _leave(self, asked: asyncio.Future[Any]) -> None:
+        """Have it done, if the store does: what is not done now is done at the next lease."""
+        asked.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+
+    def _hold(self, keys: PartitionKeys, deliveries: Sequence[str]) -> asyncio.Future[Any]:
+        """Have leased deliveries held as soon as their leases are reclaimed."""
+        names: list[Text] = [
+            keys.deliveries,
+            keys.later,
+            keys.ready,
+            keys.turns,
+            keys.clock,
+            keys.held,
+            keys.wake,
+            keys.paused,
+            keys.aside,
+            keys.events,
         ]
+        names += [keys.record(delivery[:20]) for delivery in deliveries]
+        return self._client.call(HOLD, names, deliveries)
 
     def settle(self, partition: int, batch: Sequence[Settlement]) -> asyncio.Future[list[bytes]]:
         """Record a batch of attempts of one partition; a word for each (scripts/settle.lua)."""
@@ -174,10 +204,31 @@ class Leasing:
     ) -> asyncio.Future[list[bytes]]:
         """Give leases back without an attempt; their queues are rung in `wait_ms`."""
         keys = partition_keys(partition, self._partitions)
+        return self._release(keys, [(lease.id, lease.fence) for lease in leases], wait_ms)
+
+    def _release(
+        self, keys: PartitionKeys, leases: Sequence[tuple[str, int]], wait_ms: int
+    ) -> asyncio.Future[list[bytes]]:
         args: list[Text] = [self._holder, wait_ms]
         for lease in leases:
-            args += (lease.id, lease.fence)
+            args += lease
         return self._client.call(RELEASE, _release_keys(keys), args)
+
+    def begin(self, lease: Lease) -> asyncio.Future[list[bytes]]:
+        """Begin with a delivery that is to be alone: it is to be suspected if this process ends.
+
+        The answer is one word: "begun" or "lost".
+        """
+        return self._begin(lease.partition, lease.id, lease.fence)
+
+    def begin_none(self, partition: int) -> asyncio.Future[list[bytes]]:
+        """No delivery of the partition is to be suspected any more."""
+        return self._begin(partition, "", 0)
+
+    def _begin(self, partition: int, delivery: str, fence: int) -> asyncio.Future[list[bytes]]:
+        keys = partition_keys(partition, self._partitions)
+        args: list[Text] = [self._holder, delivery, fence]
+        return self._client.call(BEGIN, [keys.deliveries, keys.suspects], args)
 
     def retake(self, partition: int, leases: Sequence[Lease]) -> asyncio.Future[list[bytes]]:
         """Take back what the store lost of them; a word for each (scripts/retake.lua)."""
@@ -227,32 +278,42 @@ def retake(
     return client.call(RETAKE, names, args)
 
 
-def _grant(partition: int, queue: str, entry: list[Any]) -> Grant:
-    leases = []
+def _grant(
+    partition: int, queue: str, entry: list[Any]
+) -> tuple[Grant, list[tuple[str, int]], list[str]]:
+    """What can be attempted; what is for a newer process, with its fences; and what is damaged."""
+    leases, newer, damaged = [], [], []
     for at in range(1, len(entry), 2):
         id_ = entry[at].decode()
+        fence = 0
         try:
             stored = decode_stored(entry[at + 1])
-            delivery = stored.delivery
-        except UnreadableRecord as error:
-            # Nobody renews its lease, so it is reclaimed, and held in the end: the others go on.
+            fence = stored.fence
+            leases.append(_lease(partition, id_, queue, stored))
+        except NewerRecord as error:
             observed.unreadable(error, delivery=id_)
-            continue
-        leases.append(
-            Lease(
-                partition,
-                id_,
-                stored.fence,
-                stored.flags,
-                stored.attempts,
-                queue,
-                delivery,
-                stored.lane,
-            )
-        )
+            newer.append((id_, fence))
+        except UnreadableRecord as error:
+            observed.unreadable(error, delivery=id_)
+            damaged.append(id_)
     if entry[0] == _UNREADABLE:
         observed.unreadable(_NEXT, queue=queue)
-    return Grant(queue, entry[0] == _MORE, tuple(leases))
+    return Grant(queue, entry[0] == _MORE, tuple(leases)), newer, damaged
+
+
+def _lease(partition: int, id_: str, queue: str, stored: Stored) -> Lease:
+    return Lease(
+        partition,
+        id_,
+        stored.fence,
+        stored.flags,
+        stored.attempts,
+        queue,
+        stored.delivery,
+        stored.lane,
+        stored.losses,
+        stored.suspicion,
+    )
 
 
 def _lease_keys(keys: PartitionKeys, holder: str) -> list[Text]:

@@ -133,6 +133,7 @@ class Timing:
             keys.events,
             keys.seen,
             keys.later,
+            keys.suspects,
         ]
         word, *rest = await self._client.call(RECLAIM, names, (self._options.lease_ms, MOST))
         if word == b"grace":

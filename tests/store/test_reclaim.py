@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 
 from relay.store.codec import Flag, Place
@@ -9,11 +11,15 @@ from relay.store.wire import ReplyError
 from tests.support.queue import LEASE_MS, MINUTE, New, QueueStore
 from tests.support.stored import Held
 
+_LIVES = count()
 
-async def lost(queue: QueueStore, message: str) -> Held:
-    """The delivery leased, and the lease taken back."""
-    [lease] = await queue.lease()
+
+async def lost(queue: QueueStore, message: str, *, begun: bool = False) -> Held:
+    """The delivery leased by another process each time, and the lease taken back."""
+    [lease] = await queue.lease(holder=f"life{next(_LIVES)}")
     assert lease.message == message
+    if begun:
+        assert await queue.begin(lease) == ["begun"]
     await queue.expire(lease)
     await queue.reclaim()
     return lease
@@ -107,19 +113,92 @@ async def test_after_the_grace_it_takes_what_was_not_renewed(queue: QueueStore) 
     assert (await queue.reclaim())[:2] == ["reclaimed", 1]
 
 
-async def test_the_third_loss_while_alone_holds_it(queue: QueueStore) -> None:
+async def suspicion(queue: QueueStore, message: str) -> int:
+    stored = await queue.stored(message + ".0")
+    assert stored is not None
+    return stored.suspicion
+
+
+async def test_what_ends_its_holder_time_and_again_is_held(queue: QueueStore) -> None:
     message = await queue.admitted()
-    for _ in range(3):
-        await lost(queue, message)
+    await lost(queue, message)
+    for expected in (2, 3, 5):
+        await lost(queue, message, begun=True)
+        assert await suspicion(queue, message) == expected
         assert await queue.place(message + ".0") is Place.READY
-    last = await lost(queue, message)
+    last = await lost(queue, message, begun=True)
     assert await queue.place(message + ".0") is Place.HELD
-    assert (await queue.events())[-2:] == [(last.id, "h4"), (last.id, "p4")]
+    assert (await queue.events())[-2:] == [(last.id, "h5"), (last.id, "p5")]
     assert await queue.scores(queue.keys.wake) == {}
 
     assert await queue.unhold(last.id) == [["unheld"], ["a.example"]]
-    await lost(queue, message)
+    await lost(queue, message, begun=True)
     assert await queue.place(message + ".0") is Place.READY, "its losses are forgiven"
+
+
+async def test_what_ends_holders_while_others_end_too_is_not_held(queue: QueueStore) -> None:
+    """Something else ends them, such as an operator."""
+    message = await queue.admitted()
+    await lost(queue, message)
+    for _ in range(10):
+        await lost(queue, message, begun=True)
+        other = await queue.admitted(New(queue="b.example"))
+        [lease] = await queue.lease("b.example", holder=f"life{next(_LIVES)}")
+        await queue.expire(lease)
+        await queue.reclaim()
+        await queue.cancel(other + ".0")
+    assert await suspicion(queue, message) == 5
+    await lost(queue, message, begun=True)
+    assert await queue.place(message + ".0") is Place.READY
+    await lost(queue, message, begun=True)
+    assert await queue.place(message + ".0") is Place.HELD
+
+
+async def test_one_that_lives_on_is_not_ended_by_what_it_lost(queue: QueueStore) -> None:
+    """It was cut off, or stood still."""
+    message = await queue.admitted()
+    for _ in range(10):
+        [lease] = await queue.lease(holder="alive")
+        await queue.begin(lease)
+        await queue.expire(lease)
+        await queue.reclaim()
+    assert await suspicion(queue, message) == 5
+    assert await queue.place(message + ".0") is Place.READY
+
+
+async def test_what_only_waited_for_its_turn_is_never_held(queue: QueueStore) -> None:
+    message = await queue.admitted()
+    for _ in range(40):
+        await lost(queue, message)
+    stored = await queue.stored(message + ".0")
+    assert stored is not None
+    assert (stored.place, stored.suspicion, stored.losses) == (Place.READY, 0, 31)
+
+
+async def test_what_was_sent_beside_another_is_suspected_but_not_held(queue: QueueStore) -> None:
+    """Its holder had begun with another one when it ended, or with none."""
+    message = await queue.admitted()
+    await lost(queue, message)
+    for _ in range(10):
+        [lease] = await queue.lease()
+        assert await queue.begin(lease) == ["begun"]
+        assert await queue.begin(None) == ["none"]
+        await queue.expire(lease)
+        await queue.reclaim()
+    assert await suspicion(queue, message) == 3
+    assert await queue.place(message + ".0") is Place.READY
+
+
+async def test_what_was_settled_is_no_longer_suspected(queue: QueueStore) -> None:
+    message = await queue.admitted()
+    await lost(queue, message)
+    await lost(queue, message, begun=True)
+    [lease] = await queue.lease()
+    await queue.begin(lease)
+    assert await queue.settle(lease, verb="later") == ["settled"]
+    stored = await queue.stored(lease.id)
+    assert stored is not None
+    assert (stored.suspicion, stored.losses, stored.flags) == (0, 0, Flag(0))
 
 
 async def test_what_was_to_be_held_is_held(queue: QueueStore) -> None:
@@ -132,11 +211,13 @@ async def test_what_was_to_be_held_is_held(queue: QueueStore) -> None:
 
 
 async def test_what_was_to_be_cancelled_goes_to_its_next_holder(queue: QueueStore) -> None:
-    """Also at its third loss: held, it would stay for days."""
+    """Also when it would be held: it would stay for days."""
     message = await queue.admitted()
+    await lost(queue, message)
     for _ in range(3):
-        await lost(queue, message)
+        await lost(queue, message, begun=True)
     [lease] = await queue.lease()
+    await queue.begin(lease)
     await queue.cancel(lease.id)
     await queue.expire(lease)
     assert (await queue.reclaim())[:3] == ["reclaimed", 1, 0]

@@ -84,12 +84,13 @@ async def test_the_possible_doubles_of_what_was_held_for_lost_leases_are_in_its_
     queue: QueueStore,
 ) -> None:
     message = await queue.admitted()
-    for _ in range(4):
-        [lease] = await queue.lease()
+    for n in range(5):
+        [lease] = await queue.lease(holder=f"life{n}")
+        await queue.begin(lease)
         await queue.expire(lease)
         await queue.reclaim()
     assert await queue.place(f"{message}.0") is Place.HELD
     await queue.unhold(f"{message}.0")
     [lease] = await queue.lease()
     await queue.settle(lease)
-    assert (await queue.record(message))["p"] == b"4"
+    assert (await queue.record(message))["p"] == b"5"

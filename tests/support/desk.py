@@ -269,7 +269,7 @@ class Worker:
         desk = self.dispatcher
         hand, table = desk.hand, desk.table
         left: list[object] = [len(hand), table.jobs, table._unproven, table._octets, len(desk.book)]
-        left += [len(hand._to_be_alone), hand._alone]
+        left += [len(hand.alone), None if self.stopped else hand.alone.job]
         for path in desk._paths.values():
             left += [len(path.supply), path.coming and not self.stopped, bool(path._asked)]
         return [one for one in left if one]

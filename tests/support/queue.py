@@ -138,6 +138,13 @@ class QueueStore(StoreReader):
         _, *answers = await self._words("extend", self.fixed("extend"), args)
         return answers
 
+    async def begin(self, lease: Held | None, holder: str = "w1") -> list[str]:
+        """Begin with a delivery that is to be alone, or with none."""
+        args: list[Text] = [holder, "", 0]
+        if lease is not None:
+            args = [lease.holder, lease.id, lease.fence]
+        return await self._words("begin", self.fixed("begin"), args)
+
     async def settle(
         self,
         *leases: Held,

@@ -72,7 +72,7 @@ local answer = {part == 'staged' and 'staged' or 'accepted', id}
 local rung = {}
 for at = FIRST, #ARGV, FIELDS do
   local delivery = id .. '.' .. number
-  local d = {state = READY, flags = tonumber(ARGV[at + 3]), attempts = 0, losses = 0, fence = 0, ms = tonumber(ARGV[at + 4]),
+  local d = {state = READY, flags = tonumber(ARGV[at + 3]), attempts = 0, losses = 0, suspicion = 0, fence = 0, ms = tonumber(ARGV[at + 4]),
     cost = tonumber(ARGV[at + 2]), chunks = chunks, holder = '', queue = ARGV[at], lane = ARGV[at + 1], body = ARGV[at + 6]}
   if part == 'staged' then
     d.state = STAGED

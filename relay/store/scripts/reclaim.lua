@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Take back expired leases: leased -> ready at the head of its lane, to be leased alone; or held, where that failed three times.
--- KEYS  1 deliveries 2 ready 3 turns 4 clock 5 leased 6 held 7 wake 8 paused 9 aside 10 events 11 seen 12 later
+-- Take back expired leases: leased -> ready at the head of its lane, to be leased alone; or held, where it is what ends its holders.
+-- KEYS  1 deliveries 2 ready 3 turns 4 clock 5 leased 6 held 7 wake 8 paused 9 aside 10 events 11 seen 12 later 13 suspects
 -- ARGV  1 lease, ms  2 how many at most
 -- Returns {'grace', until ms} and nothing was taken: the store or all workers were away (lib/seen.lua);
 --       or {'reclaimed', how many went back, how many were held, then the queues to ring}.
@@ -10,11 +10,11 @@
 -- USES lanes
 -- USES seen
 -- USES back
-local deliveries, leased, held, events, seen, later = KEYS[1], KEYS[5], KEYS[6], KEYS[10], KEYS[11], KEYS[12]
+-- USES suspicion
+local deliveries, leased, held, events, seen, later, suspects = KEYS[1], KEYS[5], KEYS[6], KEYS[10], KEYS[11], KEYS[12], KEYS[13]
 keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = KEYS[2], KEYS[3], KEYS[4], KEYS[7], KEYS[8], KEYS[9]
-local MOST_LOSSES = 3
 local lease_ms, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-if not lease_ms or not limit or not later then return redis.error_reply('ARGUMENTS reclaim: lease and limit are numbers') end
+if not lease_ms or not limit or not suspects then return redis.error_reply('ARGUMENTS reclaim: lease and limit are numbers') end
 local now = now_ms()
 local grace = look(seen, now, lease_ms)
 -- A lease that ends later than any can is from before a jump of the clock.
@@ -37,8 +37,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0,
     redis.call('ZREM', leased, id)
   elseif d then
     redis.call('ZREM', leased, id)
-    if has(d, ALONE) then d.losses = d.losses + 1 end
-    if d.losses >= MOST_LOSSES then with(d, HOLD) end
+    if has(d, ALONE) then d.losses = math.min(d.losses + 1, MOST_LOSSES) end
+    if suspect(suspects, d, id) then with(d, HOLD) end
     with(d, ALONE)
     with(d, DOUBT)
     if give_back(d, id, now, held, later) == 'held' then

@@ -126,8 +126,9 @@ local function settle(at, record, contents)
   end
   if ARGV[at + 4] ~= '' then d.body = ARGV[at + 4] end
   if verb == 'later' and ARGV[at + 6] ~= '' then d.attempts = math.min(d.attempts + 1, 65535) end
-  d.losses = 0
+  d.losses, d.suspicion = 0, 0
   without(d, ALONE)
+  without(d, BEGUN)
   local moved = has(d, MOVED)
   without(d, MOVED)
   if report or slot == '' then tell(id, event .. ARGV[at + 1]) end

@@ -21,7 +21,7 @@ local function go_on(d, id, record)
   redis.call('ZREM', held, id)
   note_doubts(record, d)
   without(d, DOUBT)
-  d.losses = 0
+  d.losses, d.suspicion = 0, 0
   if d.ms > now then
     d.state = LATER
     redis.call('ZADD', later, d.ms, id)

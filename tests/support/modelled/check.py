@@ -34,10 +34,11 @@ async def check(queue: QueueStore, model: Model, trimmed: Iterable[tuple[str, st
 def _check_delivery(one: One, stored: Stored) -> None:
     assert stored.place is one.place, f"{one.id} is {stored.place!r}, not {one.place!r}"
     assert stored.fence == one.fence
-    assert (stored.attempts, stored.losses) == (one.attempts, one.losses), one.id
+    counts = (stored.attempts, stored.losses, stored.suspicion)
+    assert counts == (one.attempts, one.losses, one.suspicion), one.id
     if one.place is Place.LEASED:
         assert stored.holder == one.holder
-    names = (Flag.CANCEL, Flag.HOLD, Flag.ALONE, Flag.DOUBT, Flag.MOVED)
+    names = (Flag.CANCEL, Flag.HOLD, Flag.ALONE, Flag.DOUBT, Flag.MOVED, Flag.BEGUN)
     flags = tuple(bool(stored.flags & name) for name in names)
     assert flags == one.flags(), f"{one.id}: flags {stored.flags!r}, not {one.flags()}"
     left = [recipient.address for recipient in stored.delivery.recipients]

@@ -119,6 +119,19 @@ class Holders(Modelled):
         assert answer == [self.model.extend(lease) for lease in leases]
 
     @precondition(lambda self: self.held())
+    @rule(n=picks)
+    def begin_with(self, n: int) -> None:
+        """With any: those that are not to be alone are not begun so, and it does them no harm."""
+        [lease] = self.chosen([n], self.held())
+        answer = self.run(self.queue.begin(lease))
+        assert answer == [self.model.begin(lease)]
+
+    @rule(holder=st.sampled_from(HOLDERS))
+    def begin_with_none(self, holder: str) -> None:
+        assert self.run(self.queue.begin(None, holder)) == ["none"]
+        self.model.suspects.pop(holder, None)
+
+    @precondition(lambda self: self.held())
     @rule(
         numbers=ids,
         verb=st.sampled_from(("later", "later", "hold")),

@@ -218,4 +218,4 @@ class QueueMachine(Holders, Operators, Time):
         names = [name for name, soon in zip(names, ends, strict=True) if not soon]
         prefix = self.queue.keys.prefix
         left = {name.removeprefix(prefix).partition(":")[0] for name in names}
-        assert left <= {"events", "cursors", "seen", "reasons"}, f"left: {names}"
+        assert left <= {"events", "cursors", "seen", "reasons", "suspects"}, f"left: {names}"

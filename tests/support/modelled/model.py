@@ -19,7 +19,8 @@ SPARE_MS = 60_000
 #: So long staged parts wait for the last one, and an idempotency key stands for its message.
 STAGED_MS = 60_000
 KEY_MS = 3_600_000
-MOST_LOSSES = 3
+MOST_LOSSES = 31
+GRAVE, PROVEN = 3, 7
 
 
 @dataclass
@@ -42,6 +43,8 @@ class One:
     moved: bool = False
     attempts: int = 0
     losses: int = 0
+    suspicion: int = 0
+    begun: bool = False
     cancelled: bool = False
 
     @property
@@ -61,7 +64,7 @@ class One:
 
     def flags(self) -> tuple[bool, ...]:
         """Those that scripts set."""
-        return self.cancel, self.hold, self.alone, self.doubt, self.moved
+        return self.cancel, self.hold, self.alone, self.doubt, self.moved, self.begun
 
 
 @dataclass
@@ -98,6 +101,11 @@ class Model:
         self.seen = (0, 0)
         #: Leases that were settled: what says `done` when it is said again.
         self.settled: set[Held] = set()
+        #: Holder -> what it has begun with.
+        self.suspects: dict[str, str] = {}
+        #: Which of all holders that lost leases one was; and the last one of a delivery's.
+        self.deaths: dict[str, int] = {}
+        self.last_deaths: dict[str, int] = {}
 
     def set_now(self, now: int) -> tuple[list[str], list[str]]:
         """Another time: the messages and the idempotency keys that the store forgets for good."""
@@ -240,7 +248,7 @@ class Model:
             self._end(one)
             return {"settled"}
         one.attempts += verb == "later" and attempted
-        one.losses, one.alone = 0, False
+        one.losses, one.alone, one.suspicion, one.begun = 0, False, 0, False
         moved, one.moved = one.moved, False
         if one.cancel:
             self._give_up(one, cancelled=True)
@@ -275,16 +283,38 @@ class Model:
         expired = [one for one in self.at(Place.LEASED) if one.until <= self.now]
         held = 0
         for one in sorted(expired, key=lambda one: (one.until, one.id))[:limit]:
-            one.losses += one.alone
-            one.hold |= one.losses >= MOST_LOSSES
+            one.losses = min(one.losses + one.alone, MOST_LOSSES)
+            self._suspect(one)
             one.alone = one.doubt = True
             self.messages[one.message].lost += 1
             held += self._give_back(one) == "held"
         return min(len(expired), limit) - held, held
 
+    def begin(self, lease: Held) -> str:
+        """Its word."""
+        one = self.holds(lease)
+        if one is None:
+            return "lost"
+        one.begun = True
+        self.suspects[lease.holder] = one.id
+        return "begun"
+
+    def _suspect(self, one: One) -> None:
+        death = self.deaths.setdefault(one.holder, len(self.deaths) + 1)
+        if not one.alone or not one.begun:
+            return
+        found = self.suspects.get(one.holder) == one.id
+        if one.suspicion < GRAVE:
+            one.suspicion = min(one.suspicion + (2 if found else 1), GRAVE)
+        elif found:
+            if one.suspicion < PROVEN - 2 or death == self.last_deaths.get(one.id, death) + 1:
+                one.suspicion = min(one.suspicion + 2, PROVEN)
+            self.last_deaths[one.id] = death
+        one.hold |= one.suspicion == PROVEN
+
     def _give_back(self, one: One) -> str:
         due_ms = one.due_ms if one.moved else 0
-        one.moved, one.holder, one.due_ms = False, "", 0
+        one.moved, one.holder, one.due_ms, one.begun = False, "", 0, False
         if one.hold and not one.cancel:
             one.place, one.hold, one.due_ms = Place.HELD, False, due_ms
             return "held"
@@ -334,7 +364,7 @@ class Model:
         one.hold = False
         if one.place is Place.HELD:
             self._note_doubts(one)
-            one.losses = 0
+            one.losses = one.suspicion = 0
             if one.due_ms > self.now:
                 one.place = Place.LATER
             else:

@@ -4,6 +4,7 @@
 local function give_back(d, id, now, held, later)
   local due = has(d, MOVED) and d.ms or 0
   without(d, MOVED)
+  without(d, BEGUN)
   d.holder, d.ms = '', 0
   if has(d, HOLD) and not has(d, CANCEL) then
     without(d, HOLD)

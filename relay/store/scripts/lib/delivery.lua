@@ -2,7 +2,9 @@
 -- relay/store/codec.py holds the same layout.
 local VERSION = 1
 local LATER, READY, LEASED, HELD, STAGED = 1, 2, 3, 4, 5
-local CANCEL, HOLD, ALONE, REPORT, DOUBT, MOVED = 1, 2, 4, 8, 16, 32
+local CANCEL, HOLD, ALONE, REPORT, DOUBT, MOVED, BEGUN = 1, 2, 4, 8, 16, 32, 64
+-- Losses, as far as they are counted; suspicion has the three bits above them.
+local MOST_LOSSES = 31
 local LAYOUT = '>BBBHBI4dHHBc0Bc0Bc0'
 
 local SHORTEST = 25
@@ -14,12 +16,13 @@ local function read(value)
   local version, at
   version, d.state, d.flags, d.attempts, d.losses, d.fence, d.ms, d.cost, d.chunks,
     d.holder, d.queue, d.lane, at = struct.unpack(LAYOUT, value)
+  d.losses, d.suspicion = d.losses % 32, math.floor(d.losses / 32)
   d.body = string.sub(value, at)
   return d
 end
 
 local function pack(d)
-  return struct.pack(LAYOUT, VERSION, d.state, d.flags, d.attempts, d.losses, d.fence, d.ms, d.cost, d.chunks,
+  return struct.pack(LAYOUT, VERSION, d.state, d.flags, d.attempts, d.suspicion * 32 + d.losses, d.fence, d.ms, d.cost, d.chunks,
     #d.holder, d.holder, #d.queue, d.queue, #d.lane, d.lane) .. d.body
 end
 
