@@ -63,6 +63,15 @@ fuzz: fuzzer ## Fuzz whatever reads what comes from outside (SECONDS=for each ta
 simulate: $(DEV) ## Simulate ten million messages on a virtual clock, in minutes (ARGS=what it is to get)
 	@$(BIN)/python -m tests.bench.simulate $(ARGS)
 
+.PHONY: faults
+faults: $(DEV) peers ## Make everything go wrong under load; writes docs/reliability.md's table (ARGS=faults)
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+.PHONY: soak
+SOAK ?= 30
+soak: $(DEV) peers ## A mixed load with faults at random, for SOAK minutes
+	@$(BIN)/python -m tests.faults.soak $(SOAK) $(ARGS)
+
 .PHONY: docs
 docs: $(DEV) ## Make the generated documents again
 	@$(BIN)/relay config docs > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md

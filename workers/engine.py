@@ -16,7 +16,7 @@ from relay.delivery.dispatcher import Dispatcher
 from relay.delivery.heartbeat import Heartbeat
 from relay.delivery.route import Router
 from relay.errors import RelayError
-from relay.feedback.projector import CONSUMER, Projector
+from relay.feedback.projector import CONSUMER, Projector, ProjectorOptions
 from relay.ingress.fullness import Fullness
 from relay.ingress.health import HealthServer
 from relay.lookup.resolver import Resolver
@@ -229,8 +229,11 @@ class Engine:
         Where none are sent it still closes the events, for content is kept until that is done.
         """
         dsns = options.dsn_options(self._settings)
+        # Who has the role is dead when its leases are.
+        projecting = ProjectorOptions(role_ms=round(self._settings.lease.seconds * 1000))
         projectors = [
-            Projector(outbox, self._submitter, self._holder, dsns) for outbox in self._outboxes
+            Projector(outbox, self._submitter, self._holder, dsns, projecting)
+            for outbox in self._outboxes
         ]
         metrics.PROJECTOR_LAG[CONSUMER].set_function(lambda: max(one.lag for one in projectors))
         for projector in projectors:

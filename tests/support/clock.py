@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -39,20 +40,50 @@ class ClockedServer(ValkeyServer):
         return int(self.command("EVAL", "return redis.call('TIME')[1]", 0))
 
     def _wrapper(self, binary: str) -> Path:
-        wrapper = self.directory / "run"
-        settings = {
-            "TZ": "UTC",
-            "FAKETIME_TIMESTAMP_FILE": str(self._clock),
-            "FAKETIME_NO_CACHE": "1",
-            # Event loops need a clock that goes on.
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-            "LD_PRELOAD": _library(),
-        }
-        lines = [f"export {name}='{value}'" for name, value in settings.items()]
-        wrapper.write_text("\n".join(["#!/bin/sh", *lines, f'exec {binary} "$@"']) + "\n")
-        wrapper.chmod(0o755)
-        return wrapper
+        return wrapper(self.directory / "run", binary, faked(self._clock))
+
+
+class JumpingServer(ValkeyServer):
+    """A server whose clock goes on, `jump` seconds away from the true one."""
+
+    def __init__(self, **options: str) -> None:
+        super().__init__(**options)
+        self._clock = self.directory / "clock"
+        self.jump(0)
+        self.binary = str(wrapper(self.directory / "run", self.binary, faked(self._clock)))
+
+    def jump(self, seconds: int) -> None:
+        """Another distance, forwards or backwards."""
+        set_ahead(self._clock, seconds)
+
+
+def set_ahead(clock: Path, seconds: int) -> None:
+    """Have processes that look at this clock be so far ahead of the true time."""
+    fresh = clock.with_suffix(".new")
+    fresh.write_text(f"{seconds:+d}\n")
+    fresh.replace(clock)
+
+
+def faked(clock: Path) -> dict[str, str]:
+    """The variables of a process whose time of day a file says. Skips where libfaketime is not
+    there."""
+    return {
+        "TZ": "UTC",
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        # Event loops need a clock that goes on.
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        "LD_PRELOAD": _library(),
+    }
+
+
+def wrapper(path: Path, binary: str, variables: Mapping[str, str]) -> Path:
+    """A program that runs another one with these variables."""
+    lines = [f"export {name}='{value}'" for name, value in variables.items()]
+    path.write_text("\n".join(["#!/bin/sh", *lines, f'exec {binary} "$@"']) + "\n")
+    path.chmod(0o755)
+    return path
 
 
 def _library() -> str:

@@ -34,15 +34,11 @@ class Metered(System):
         """The role `exporter`."""
         return self._start("exporter", command("exporter"))
 
-    def _start(self, name: str, arguments: list[str]) -> Process:
+    def _start(self, name: str, arguments: list[str], **more: str) -> Process:
         port = free_port()
         listen = "RELAY_EXPORTER__LISTEN" if name == "exporter" else "RELAY_METRICS__LISTEN"
         own = {"RELAY_METRICS__ENABLED": "true", listen: f"127.0.0.1:{port}"}
-        shared, self.environment = self.environment, self.environment | own
-        try:
-            process = super()._start(name, arguments)
-        finally:
-            self.environment = shared
+        process = super()._start(name, arguments, **own, **more)
         self.ports[process] = port
         return process
 

@@ -55,16 +55,24 @@ class Source:
     """Submits in a thread of its own; `wait` until all is accepted. Use as a context."""
 
     port: int
+    #: Drawn as they are needed, by the source's thread.
     posts: Iterable[Post]
     connections: int = 8
+    #: Messages a second at most; 0 for as many as it can.
+    rate: float = 0.0
     #: X-Test-Id -> message id, in the order of acceptance.
     accepted: dict[str, str] = field(default_factory=dict)
+    #: X-Test-Id -> `time.monotonic()` of its acceptance.
+    accepted_at: dict[str, float] = field(default_factory=dict)
     #: Refusals, by what was said; messages whose answer was lost (they may have been accepted).
     refusals: list[str] = field(default_factory=list)
     unsure: list[str] = field(default_factory=list)
+    #: What was submitted so far, accepted or not.
+    drawn: list[Post] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        self._posts = deque(self.posts)
+        self._fresh = iter(self.posts)
+        self._again: deque[Post] = deque()
         self._failure: BaseException | None = None
         self._stop = False
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
@@ -87,6 +95,19 @@ class Source:
             raise self._failure
         assert not self._thread.is_alive(), f"not all accepted: {self.refusals[-3:]}"
 
+    def enough(self) -> None:
+        """Draw no more of the posts; what was drawn is still submitted until it is accepted."""
+        self._fresh = iter(())
+
+    def _take(self) -> Post | None:
+        """The next one to submit."""
+        if self._again:
+            return self._again.popleft()
+        one = next(self._fresh, None)
+        if one is not None:
+            self.drawn.append(one)
+        return one
+
     def _run(self) -> None:
         try:
             uvloop.run(self._all())
@@ -97,25 +118,41 @@ class Source:
         await asyncio.gather(*(self._client() for _ in range(self.connections)))
 
     async def _client(self) -> None:
-        while self._posts and not self._stop:
+        while not self._stop and (one := self._take()) is not None:
             try:
-                await self._session()
+                await self._session(one)
             except (OSError, EOFError, TimeoutError):
                 await asyncio.sleep(_PAUSE)
 
-    async def _session(self) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+    async def _session(self, first: Post) -> None:
+        one: Post | None = first
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            self._again.append(first)
+            raise
+        try:
+            await self._greet(reader, writer, first)
+            while one is not None and not self._stop:
+                if not await self._submit(reader, writer, one):
+                    await asyncio.sleep(_PAUSE)
+                if self.rate:
+                    await asyncio.sleep(self.connections / self.rate)
+                one = self._take()
+            writer.write(b"QUIT\r\n")
+        finally:
+            writer.close()
+
+    async def _greet(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, first: Post
+    ) -> None:
         try:
             await _reply(reader)
             writer.write(b"EHLO source.test\r\n")
             await _reply(reader)
-            while self._posts and not self._stop:
-                one = self._posts.popleft()
-                if not await self._submit(reader, writer, one):
-                    await asyncio.sleep(_PAUSE)
-            writer.write(b"QUIT\r\n")
-        finally:
-            writer.close()
+        except (OSError, EOFError, TimeoutError):
+            self._again.append(first)
+            raise
 
     async def _submit(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, one: Post
@@ -134,15 +171,16 @@ class Source:
         except (OSError, EOFError, TimeoutError):
             if dotted:
                 self.unsure.append(one.id)
-            self._posts.append(one)
+            self._again.append(one)
             raise
         found = _QUEUED.search(answers[-1])
         if found is None:
             assert answers[-1][0] == "4", answers
             self.refusals += [answer for answer in answers if answer[0] in "45"]
-            self._posts.append(one)
+            self._again.append(one)
             return False
         self.accepted[one.id] = found[1]
+        self.accepted_at[one.id] = time.monotonic()
         return True
 
 

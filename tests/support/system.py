@@ -155,9 +155,9 @@ class System:
         self.workers.append(worker)
         return worker
 
-    def _start(self, name: str, arguments: list[str]) -> Process:
+    def _start(self, name: str, arguments: list[str], **more: str) -> Process:
         log = self.directory / f"{name}-{len(self.processes) + 1}.log"
-        process = Process(name, arguments, log, self.environment)
+        process = Process(name, arguments, log, self.environment | more)
         self.processes.append(process)
         return process
 
