@@ -40,11 +40,13 @@ class ConcurrencySettings(Group):
     """Connections at once to one site, from the whole fleet together."""
 
     limit: int = Field(default=20, ge=1, le=1000, description="The most, however well it goes.")
-    initial: int = Field(default=2, ge=1, le=1000, description="Where the window begins.")
+    initial: int = Field(
+        default=5, ge=1, le=1000, description="Where the window begins, at most at the limit."
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
-        if self.initial > self.limit:
+        if "initial" in self.model_fields_set and self.initial > self.limit:
             raise ValueError("initial must not be above limit: lower initial or raise limit")
         return self
 

@@ -44,7 +44,7 @@ from relay.store.spool import Spool
 #: Seconds that sessions have for their QUIT when the process stops.
 _FAREWELL = 1.0
 #: Seconds between rings that call other workers to a queue that keeps this one busy.
-_RING_AGAIN = 0.5
+_RING_AGAIN = 0.25
 _log = log.logger("relay.delivery")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from relay.delivery.job import Job
 from relay.delivery.route import Route
@@ -29,6 +29,8 @@ _FIRST_AHEAD = 4
 _MOST_AHEAD = 100
 #: Who waits so long at hand, in seconds, waits for a session; then less is leased ahead.
 _LONG_WAIT = 1.0
+#: Queues that a path remembers.
+_MOST_SERVED = 8
 
 Queue = tuple[int, str]
 
@@ -53,6 +55,10 @@ class EgressPath:
         #: Queues that are being leased from; True where one was rung again meanwhile, so that an
         #: answer that it is empty may be older than the ring.
         self._asked: dict[Queue, bool] = {}
+        #: Queues served here before, the latest last: what waits for this path is likely theirs.
+        self._served: OrderedDict[Queue, None] = OrderedDict()
+        #: The queues are looked at on suspicion; where they are empty, others get the sessions.
+        self._suspects = False
 
     @property
     def idle(self) -> bool:
@@ -124,8 +130,35 @@ class EgressPath:
         self.coming += len(jobs)
         for job in jobs:
             self.dispatcher.hand.start(job)
+        if jobs:
+            self._suspects = False
+            self._remember(queue)
+        if self._suspects and not self.wanting:
+            self._suspects = False
+            self.staff.make_way()
         if not self._asked:
             self.advance()
+
+    def _remember(self, queue: Queue) -> None:
+        self._served[queue] = None
+        self._served.move_to_end(queue)
+        if len(self._served) > _MOST_SERVED:
+            self._served.popitem(last=False)
+
+    def call_others(self) -> None:
+        """Mail waits here for connections that other processes have."""
+        if self.queues:
+            self.dispatcher.ring_others(next(iter(self.queues)))
+
+    def look_again(self) -> None:
+        """Others are at this site, or were refused it, while there is nothing to do here: a queue
+        of this path may have mail that was rung elsewhere; or the mail is another queue's, whose
+        process needs the sessions."""
+        if self.wanting or not self.staff.any_idle:
+            return
+        self._suspects = True
+        self.queues.update(self._served)
+        self.advance()
 
     def loaded(self, job: Job) -> None:
         """A job can be sent."""
@@ -205,9 +238,12 @@ class EgressPath:
         """Each recipient has its reply."""
         self.last_success = self.dispatcher.loop.time()
         self.staff.succeeded(session)
-        self.dispatcher.conclude(transaction.token, session, replies)
+        job = cast(Job, transaction.token)
+        self.dispatcher.conclude(job, session, replies)
         if self.queues and not self.supply:
             self.advance()
+        elif not (self.wanting or self.supply or self.coming):
+            self.staff.run_dry(self.last_success - job.attempted_at)
 
     def broken(
         self, session: Session, transaction: Transaction, failure: Failure, in_doubt: bool

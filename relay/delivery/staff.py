@@ -27,7 +27,10 @@ _LONGEST_WINDOW_REST = 2.0
 #: How long queues rest, in ms, while other processes have all connections of a site that is well:
 #: at first, doubled at each refusal, and at most. Whoever has them may keep them idle for seconds.
 _FIRST_WAIT = 200
-_LONGEST_WAIT = 5000
+_LONGEST_WAIT = 1000
+#: Where a transaction takes so long, in seconds, a path that has run dry asks at once who waits for
+#: its sessions, and no sooner than so long after it last did.
+_SLOW = 0.05
 _NO_HOST = Failure(Reply(451, "4.4.1", "no host to try"), Scope.SITE, "connect")
 
 
@@ -54,6 +57,8 @@ class Staff:
         #: When more connections than there are may be asked for, and the next wait for that.
         self._widen_at = 0.0
         self._window_rest = _WINDOW_REST
+        #: When more were last refused, and when it was last asked who waits.
+        self._narrow_at = self._told_at = 0.0
         #: Why nothing may begin before `_not_before`.
         self._reason = ""
         #: The same as a label: window or breaker.
@@ -216,8 +221,12 @@ class Staff:
         self._path.allowance += grant.deliveries
         if len(grant.fresh) < len(ask.fresh):
             # The window is used up; successes may widen it soon.
-            self._widen_at = self._desk.loop.time() + self._window_rest
+            self._narrow_at = self._desk.loop.time()
+            self._widen_at = self._narrow_at + self._window_rest
             self._window_rest = min(self._window_rest * 2, _LONGEST_WINDOW_REST)
+            if grant.in_use > len(self._held()):
+                # Others have some of the connections, and may have them idle.
+                self._path.call_others()
         if grant.fresh or grant.deliveries or not ask.deliveries:
             self._wait = _FIRST_WAIT
             self._path.advance()
@@ -269,12 +278,38 @@ class Staff:
     def succeeded(self, session: Session) -> None:
         """A transaction went its whole way."""
         self.successes += 1
-        if self._widen_at:
+        now = self._desk.loop.time()
+        if self._widen_at > now:
             self._window_rest = _WINDOW_REST
-            self._widen_at = min(self._widen_at, self._desk.loop.time() + _WINDOW_REST)
+            self._widen_at = min(self._widen_at, self._narrow_at + _WINDOW_REST)
+            self._look_in(max(self._widen_at - now, 0.0))
         if self._probe and self.sessions.get(session) == self._probe:
             self._probe = ""
             self._leave([])
+
+    def run_dry(self, took: float) -> None:
+        """Nothing is left to send, after a transaction that took so many seconds.
+
+        Others may have been refused what is idle here. A host that takes its time is the one where
+        that matters, and where asking costs little beside it.
+        """
+        now = self._desk.loop.time()
+        if took >= _SLOW and now - self._told_at >= _SLOW:
+            self._told_at = now
+            self._desk.leave(self._path, [], None, self._who_waits)
+
+    def _who_waits(self, left: Left | None, _failure: Failure | None) -> None:
+        if left is not None:
+            self._waiters = left.waiters
+            if left.waiters or left.in_use > len(self._held()):
+                self._path.look_again()
+
+    def make_way(self) -> None:
+        """Give up idle sessions where others wait for them."""
+        if self._waiters:
+            for session in list(self.sessions):
+                if session.idle:
+                    session.quit()
 
     def failed(self, session: Session, failure: Failure) -> None:
         """A session ended under a transaction."""
@@ -319,10 +354,7 @@ class Staff:
         """Give up what is not needed, renew the rest, and report successes."""
         if self._spare and not self._path.supply and not self._path.coming:
             self._give_spare_back()
-        if self._waiters:
-            for session in list(self.sessions):
-                if session.idle:
-                    session.quit()
+        self.make_way()
         if self.has_place and not self._asking:
             self._asking = True
             self._desk.enter(self._path, self._held(), 0, 0, self._renewed)

@@ -54,7 +54,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     #: Connections at once, at most.
     connections: int = 20
     #: The window before there was any answer; each grows it or shrinks it (Postfix's way).
-    initial: int = 2
+    initial: int = 5
     #: Deliveries begun, and connections opened; None: no limit.
     delivery_rate: Rate | None = None
     connection_rate: Rate | None = None

@@ -127,7 +127,7 @@ async def test_said_twice_it_draws_from_the_rates_once(client: StoreClient) -> N
 async def test_a_rate_in_which_nothing_is_free_says_when_something_will_be(
     client: StoreClient,
 ) -> None:
-    limits = Limits(delivery_rate=Rate(60, 60, burst=3))
+    limits = Limits(initial=2, delivery_rate=Rate(60, 60, burst=3))
     a = Worker(client, "a", limits)
     assert (await a.enter("a1")).deliveries == 3
     spent = await a.enter(held=("a1",))
@@ -165,7 +165,7 @@ async def test_a_rate_is_exact_for_several_workers(client: StoreClient) -> None:
 
 
 async def test_what_a_grant_did_not_need_goes_back_to_the_rate(client: StoreClient) -> None:
-    limits = Limits(delivery_rate=Rate(50, 3600), connection_rate=Rate(2, 3600))
+    limits = Limits(initial=2, delivery_rate=Rate(50, 3600), connection_rate=Rate(2, 3600))
     a = Worker(client, "a", limits)
     assert (await a.enter("a1", "a2")).deliveries == 50
     await a.leave("a1", "a2", unused=49, unopened=2)
@@ -177,7 +177,7 @@ async def test_what_a_grant_did_not_need_goes_back_to_the_rate(client: StoreClie
 
 
 async def test_nothing_is_given_back_that_was_not_drawn(client: StoreClient) -> None:
-    limits = Limits(delivery_rate=Rate(50, 3600))
+    limits = Limits(initial=2, delivery_rate=Rate(50, 3600))
     a = Worker(client, "a", limits)
     await a.enter("a1", deliveries=10)
     await a.leave(unused=500)
@@ -186,7 +186,7 @@ async def test_nothing_is_given_back_that_was_not_drawn(client: StoreClient) -> 
 
 
 async def test_time_that_has_passed_is_not_given_back_twice(client: StoreClient) -> None:
-    limits = Limits(delivery_rate=Rate(10, 10))
+    limits = Limits(initial=2, delivery_rate=Rate(10, 10))
     a = Worker(client, "a", limits)
     await a.enter("a1", deliveries=10)
     now = await now_ms(client)
@@ -280,7 +280,7 @@ async def test_a_clock_that_went_back_keeps_no_connection_longer_than_a_lease(
 
 
 async def test_a_clock_that_went_back_lengthens_no_pause_and_no_rate(client: StoreClient) -> None:
-    limits = Limits(delivery_rate=Rate(10, 10))
+    limits = Limits(initial=2, delivery_rate=Rate(10, 10))
     a = Worker(client, "a", limits)
     far = await now_ms(client) + 10**9
     await a.enter("a1")

@@ -172,7 +172,7 @@ async def test_said_twice_it_counts_once_and_names_the_same_queues(client: Store
 
 
 async def test_what_was_not_needed_goes_back_once(client: StoreClient) -> None:
-    limits = Limits(delivery_rate=Rate(1, 3600, burst=100))
+    limits = Limits(initial=2, delivery_rate=Rate(1, 3600, burst=100))
     await Worker(client, "w", limits).enter("t1")
     every: dict[str, Text] = {"delivery_every": 3_600_000_000}
     drawn = float(await client.read("HGET", KEYS.rates, "deliveries"))
@@ -276,7 +276,7 @@ async def test_a_site_that_takes_five_connections_refuses_few(client: StoreClien
 
 
 async def test_it_runs_at_maxmemory(client: StoreClient) -> None:
-    limits = Limits(delivery_rate=Rate(100, 1))
+    limits = Limits(initial=2, delivery_rate=Rate(100, 1))
     a, b = Worker(client, "a", limits), Worker(client, "b", limits)
     await a.enter("a1", "a2")
     await b.enter("b1")

@@ -51,7 +51,7 @@ class Manner(Struct, frozen=True, kw_only=True):
     deadline: float = 0.5
     #: For how long the store's client repeats a call.
     patience: float = 1.0
-    limits: Limits = Limits(first_pause=0.3, longest_pause=0.6)
+    limits: Limits = Limits(initial=2, first_pause=0.3, longest_pause=0.6)
     table: TableOptions = TableOptions()
     retry: RetrySchedule = RetrySchedule()
     timeouts: Timeouts = Timeouts(connect=5, greeting=5, ehlo=5, mail=60, rcpt=60, data=60, dot=60)

@@ -17,7 +17,7 @@ class Worker:
     """One holder on the path, which says what it wants in few words."""
 
     def __init__(self, client: StoreClient, name: str, limits: Limits | None = None) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or Limits(initial=2)
         self.client = client
         self.name = name
         self.paths = Paths(client, name, PathOptions())
