@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 #: Jobs at hand for a path: at first, and at most.
 _FIRST_AHEAD = 4
 _MOST_AHEAD = 100
-#: Who waits so long at hand, in seconds, waits for a session; then less is leased ahead.
+#: Who waits so long at hand, in seconds, waits for a session; then less is leased ahead: for each
+#: session one, for what is ahead of a tenant's mail when it comes cannot be overtaken any more.
+_WAIT = 0.1
+#: Where it is so long, next to nothing is.
 _LONG_WAIT = 1.0
 #: Queues that a path remembers.
 _MOST_SERVED = 8
@@ -219,14 +222,21 @@ class EgressPath:
             if not self.dispatcher.book.may_begin(job.lease):
                 self.dispatcher.hand_back(job)
                 continue
-            if now - job.ready_at > _LONG_WAIT:
-                self._ahead = max(self._ahead // 2, 1)
+            self._waited(now - job.ready_at)
             job.attempted_at, job.session = now, session
             self.dispatcher.hand.alone.made(job)
             if len(supply) <= self._ahead // 2 and self.queues:
                 self.dispatcher.loop.call_soon(self.advance)
             return self.dispatcher.transaction(job)
         return None
+
+    def _waited(self, seconds: float) -> None:
+        """A job was at hand for so long before a session had it."""
+        if seconds > _LONG_WAIT:
+            self._ahead = max(self._ahead // 2, 1)
+        elif seconds > _WAIT:
+            least = max(self._ahead // 2, _FIRST_AHEAD, len(self.staff.sessions))
+            self._ahead = min(self._ahead, least)
 
     def may_finish(self, session: Session, transaction: Transaction) -> bool:
         """Only while the lease is surely ours (invariant 3)."""

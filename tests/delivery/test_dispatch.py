@@ -319,3 +319,22 @@ async def test_a_delivery_that_cannot_be_read_does_not_stop_its_queue(store_url:
             await worker.client.read("ZREM", key, f"{bad}.0")
         assert [await worker.fates(one) for one in good] == [["delivered"]] * 9
         worker.errors.clear()
+
+
+async def test_where_mail_waits_long_at_hand_less_is_leased_ahead(store_url: str) -> None:
+    """What was leased ahead cannot be overtaken by a tenant whose mail comes now."""
+    limits = Limits(initial=1, connections=1)
+    async with (
+        Mx(delays={".": 0.15}) as server,
+        Worker(store_url, at(server), Manner(limits=limits)) as worker,
+    ):
+        worker.deaf = True
+        await worker.submit("u@a.example", 30)
+        worker.deaf = False
+        worker.ring(["0/a.example"])
+        await worker.until(lambda: server.taken)
+        [path] = worker.dispatcher._paths.values()
+        path._ahead = 64
+        await worker.until(lambda: path._ahead == 4)
+        server.delays = {}
+        await worker.until_empty()
