@@ -66,12 +66,17 @@ class EgressPath:
     @property
     def idle(self) -> bool:
         """Nothing is in hand and nothing is wanted: the path may be forgotten."""
-        return not (self.wanting or self.supply or self.coming or self.staff.busy)
+        return self.dry and not self.staff.busy
 
     @property
     def wanting(self) -> bool:
         """There may be more to lease."""
         return bool(self.queues or self._asked)
+
+    @property
+    def dry(self) -> bool:
+        """Nothing is left to be sent here, as far as is known."""
+        return not (self.wanting or self.supply or self.coming)
 
     @property
     def proven(self) -> bool:
@@ -157,7 +162,7 @@ class EgressPath:
         """Others are at this site, or were refused it, while there is nothing to do here: a queue
         of this path may have mail that was rung elsewhere; or the mail is another queue's, whose
         process needs the sessions."""
-        if self.wanting or not self.staff.any_idle:
+        if not (self.dry and self.staff.any_idle):
             return
         self._suspects = True
         self.queues.update(self._served)
@@ -252,7 +257,7 @@ class EgressPath:
         self.dispatcher.conclude(job, session, replies)
         if self.queues and not self.supply:
             self.advance()
-        elif not (self.wanting or self.supply or self.coming):
+        elif self.dry:
             self.staff.run_dry(self.last_success - job.attempted_at)
 
     def broken(

@@ -28,9 +28,11 @@ _LONGEST_WINDOW_REST = 2.0
 #: at first, doubled at each refusal, and at most. Whoever has them may keep them idle for seconds.
 _FIRST_WAIT = 200
 _LONGEST_WAIT = 1000
-#: Where a transaction takes so long, in seconds, a path that has run dry asks at once who waits for
-#: its sessions, and no sooner than so long after it last did.
+#: Where a transaction takes so long, in seconds, or others are at the site, a path that has run dry
+#: asks who waits for its sessions, no sooner than so long after it last did.
 _SLOW = 0.05
+#: While others are at a site, idle sessions there ask so often who waits, in seconds.
+_WHO_WAITS = 0.5
 _NO_HOST = Failure(Reply(451, "4.4.1", "no host to try"), Scope.SITE, "connect")
 
 
@@ -57,8 +59,9 @@ class Staff:
         #: When more connections than there are may be asked for, and the next wait for that.
         self._widen_at = 0.0
         self._window_rest = _WINDOW_REST
-        #: When more were last refused, and when it was last asked who waits.
-        self._narrow_at = self._told_at = 0.0
+        self._narrow_at = self._told_at = 0.0  # when more were refused, and who waits was asked
+        self._shared = False  # others have connections to the site, or want some
+        self._asks_again: asyncio.TimerHandle | None = None
         #: Why nothing may begin before `_not_before`.
         self._reason = ""
         #: The same as a label: window or breaker.
@@ -112,7 +115,7 @@ class Staff:
     def _ask_for_more(self, count: int) -> None:
         """Ask for connections; deliveries are drawn from a rate only when some can be begun."""
         left = self._widen_at - self._desk.loop.time()
-        if left > 0:
+        if left > 0 and self.has_sessions:
             self._look_in(left)
         else:
             self.ask(fresh=count, deliveries=0 if self._path.allowance > 0 else 1)
@@ -224,10 +227,10 @@ class Staff:
             self._narrow_at = self._desk.loop.time()
             self._widen_at = self._narrow_at + self._window_rest
             self._window_rest = min(self._window_rest * 2, _LONGEST_WINDOW_REST)
-            if grant.in_use > len(self._held()):
+            if self._shared:
                 # Others have some of the connections, and may have them idle.
                 self._path.call_others()
-        if grant.fresh or grant.deliveries or not ask.deliveries:
+        if grant.fresh or grant.deliveries or (self.has_place and not ask.deliveries):
             self._wait = _FIRST_WAIT
             self._path.advance()
         else:
@@ -243,6 +246,7 @@ class Staff:
 
     def _note(self, grant: Grant, ask: Ask) -> None:
         self._waiters = grant.waiters
+        self._shared = bool(grant.waiters) or grant.in_use > len(grant.held) + len(grant.fresh)
         self._probe = grant.probe
         lost = set(ask.held).difference(grant.held)
         if not lost:
@@ -288,21 +292,36 @@ class Staff:
             self._leave([])
 
     def run_dry(self, took: float) -> None:
-        """Nothing is left to send, after a transaction that took so many seconds.
+        """Nothing is left to send, after a transaction that took so many seconds: others may have
+        been refused what is idle here. At slow hosts that matters, and asking costs little."""
+        if took >= _SLOW or self._shared:
+            self._ask_who_waits()
 
-        Others may have been refused what is idle here. A host that takes its time is the one where
-        that matters, and where asking costs little beside it.
-        """
+    def _ask_who_waits(self) -> None:
         now = self._desk.loop.time()
-        if took >= _SLOW and now - self._told_at >= _SLOW:
+        if now - self._told_at < _SLOW:
+            self._ask_again_in(_SLOW)
+        else:
             self._told_at = now
             self._desk.leave(self._path, [], None, self._who_waits)
 
+    def _ask_again_in(self, seconds: float) -> None:
+        if self._asks_again is None:
+            self._asks_again = self._desk.loop.call_later(seconds, self._ask_again)
+
+    def _ask_again(self) -> None:
+        self._asks_again = None
+        if self._path.dry and self.any_idle and not self._desk.stopping:
+            self._ask_who_waits()
+
     def _who_waits(self, left: Left | None, _failure: Failure | None) -> None:
-        if left is not None:
-            self._waiters = left.waiters
-            if left.waiters or left.in_use > len(self._held()):
-                self._path.look_again()
+        if left is None:
+            return
+        self._waiters = left.waiters
+        self._shared = bool(left.waiters) or left.in_use > len(self._held())
+        if self._shared:
+            self._path.look_again()
+            self._ask_again_in(_WHO_WAITS)
 
     def make_way(self) -> None:
         """Give up idle sessions where others wait for them."""
