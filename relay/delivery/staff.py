@@ -31,7 +31,7 @@ _LONGEST_WAIT = 1000
 #: Where a transaction takes so long, in seconds, or others are at the site, a path that has run dry
 #: asks who waits for its sessions, no sooner than so long after it last did.
 _SLOW = 0.05
-#: While others are at a site, idle sessions there ask so often who waits, in seconds.
+#: While others are at a site, idle sessions ask so often who waits, in seconds.
 _WHO_WAITS = 0.5
 _NO_HOST = Failure(Reply(451, "4.4.1", "no host to try"), Scope.SITE, "connect")
 
@@ -144,6 +144,7 @@ class Staff:
 
     def _look_in(self, seconds: float) -> None:
         """See in a while, or sooner, what can be done then."""
+        seconds = max(seconds, 0.001)  # uvloop's handle for "at once" knows no time
         due = self._desk.loop.time() + seconds
         if self._timer is not None and self._timer.when() > due:
             self._timer.cancel()
@@ -286,14 +287,13 @@ class Staff:
         if self._widen_at > now:
             self._window_rest = _WINDOW_REST
             self._widen_at = min(self._widen_at, self._narrow_at + _WINDOW_REST)
-            self._look_in(max(self._widen_at - now, 0.0))
+            self._look_in(self._widen_at - now)
         if self._probe and self.sessions.get(session) == self._probe:
             self._probe = ""
             self._leave([])
 
     def run_dry(self, took: float) -> None:
-        """Nothing is left to send, after a transaction that took so many seconds: others may have
-        been refused what is idle here. At slow hosts that matters, and asking costs little."""
+        """Nothing is left to send, after a transaction of so many seconds: others may lack it."""
         if took >= _SLOW or self._shared:
             self._ask_who_waits()
 
