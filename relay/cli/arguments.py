@@ -49,6 +49,8 @@ def parser() -> ArgumentParser:
     _add_roles(command)
     _add_send(command)
     _add_status(command)
+    _add_operations(command)
+    _add_moving(command)
     _add_credentials(command)
     _add_config(command)
     return top
@@ -64,6 +66,11 @@ def _add_up(command: _Commands) -> None:
         help="deliver every domain to a built-in catch-all: nothing leaves the machine",
     )
     up.add_argument("--data", metavar="DIR", help="data directory (default: ./relay-data)")
+    up.add_argument(
+        "--held",
+        action="store_true",
+        help="hold all that is queued before anything is attempted, as after restoring a backup",
+    )
     up.add_argument(
         "--exit-after-samples",
         action="store_true",
@@ -110,9 +117,64 @@ def _add_status(command: _Commands) -> None:
         "--limit", type=int, default=50, metavar="N", help="domains to show (default: 50)"
     )
     _json(queue)
-    cancel = command("cancel", f"{commands}:cancel", "stop what is not delivered yet of a message")
-    cancel.add_argument("id", help="the id from the reply that accepted it")
-    _json(cancel)
+
+
+def _add_operations(command: _Commands) -> None:
+    commands = "relay.cli.operations"
+    for name, about in (
+        ("hold", "set deliveries aside: nobody attempts them until they are released"),
+        ("release", "let held deliveries go on"),
+        ("retry", "have deliveries attempted now that wait for later"),
+        ("cancel", "stop what is not delivered yet"),
+    ):
+        _selection(command(name, f"{commands}:{name}", about))
+
+
+def _add_moving(command: _Commands) -> None:
+    commands = "relay.cli.moving"
+    drain = command("drain", f"{commands}:drain", "move everything queued into another store")
+    drain.add_argument("--to", required=True, metavar="URL", help="the other store's URL")
+    drain.add_argument(
+        "--partitions", type=int, default=1, metavar="N", help="its partitions (default: 1)"
+    )
+    drain.add_argument(
+        "--wait",
+        default="2m",
+        metavar="TIME",
+        help="how long to wait for attempts under way (default: 2m)",
+    )
+    _json(drain)
+    export = command("export", f"{commands}:export", "write everything queued into a file")
+    export.add_argument("file", help="a new file; its messages are not encrypted")
+    _json(export)
+    import_ = command("import", f"{commands}:import_", "queue what is in such a file")
+    import_.add_argument("file", help="what relay export wrote")
+    import_.add_argument("--held", action="store_true", help="held, until relay release")
+    _json(import_)
+
+
+def _selection(command: ArgumentParser) -> None:
+    """The options by which deliveries are selected: all that is said must apply."""
+    command.add_argument("id", nargs="*", help="message ids, as in the replies that accepted them")
+    for option, about in (
+        ("--domain", "to this domain"),
+        ("--tenant", "of this tenant"),
+        ("--tag", "with this tag"),
+    ):
+        command.add_argument(
+            option, action="append", default=[], metavar="NAME", help=f"{about}; may be repeated"
+        )
+    command.add_argument(
+        "--before", default="", metavar="WHEN", help="accepted before: 2h (ago), or a date and time"
+    )
+    command.add_argument(
+        "--since", default="", metavar="WHEN", help="accepted since: 2h (ago), or a date and time"
+    )
+    command.add_argument("--all", action="store_true", help="everything, as far as not narrowed")
+    command.add_argument(
+        "-n", "--dry-run", action="store_true", help="count what is selected, change nothing"
+    )
+    _json(command)
 
 
 def _add_credentials(command: _Commands) -> None:

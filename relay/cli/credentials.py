@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import sys
 import time
 from argparse import Namespace
@@ -16,6 +15,7 @@ from msgspec import UNSET, UnsetType, structs
 from rich.table import Table
 
 from relay.cli import exits, output
+from relay.cli.who import operator
 from relay.config import Settings, load_settings
 from relay.config.values import duration
 from relay.console.records import moment
@@ -40,7 +40,7 @@ def add(arguments: Namespace) -> int:
     credential, secret = _asked(
         arguments,
         lambda registry: registry.add(
-            arguments.kind, arguments.name, terms, by=_by(), password=password
+            arguments.kind, arguments.name, terms, by=operator(), password=password
         ),
     )
     return _shown(arguments, credential, secret)
@@ -52,7 +52,7 @@ def rotate(arguments: Namespace) -> int:
     credential, secret = _asked(
         arguments,
         lambda registry: registry.rotate(
-            arguments.kind, arguments.name, overlap_s=overlap, by=_by(), password=password
+            arguments.kind, arguments.name, overlap_s=overlap, by=operator(), password=password
         ),
     )
     return _shown(arguments, credential, secret)
@@ -75,7 +75,9 @@ def enable(arguments: Namespace) -> int:
 
 def remove(arguments: Namespace) -> int:
     """Take a credential away."""
-    _asked(arguments, lambda registry: registry.remove(arguments.kind, arguments.name, by=_by()))
+    _asked(
+        arguments, lambda registry: registry.remove(arguments.kind, arguments.name, by=operator())
+    )
     if arguments.json:
         output.print_json({"kind": arguments.kind, "name": arguments.name, "removed": True})
     else:
@@ -118,7 +120,7 @@ def audit(arguments: Namespace) -> int:
 def _changed(arguments: Namespace, terms: Terms) -> int:
     credential = _asked(
         arguments,
-        lambda registry: registry.change(arguments.kind, arguments.name, terms, by=_by()),
+        lambda registry: registry.change(arguments.kind, arguments.name, terms, by=operator()),
     )
     return _shown(arguments, credential)
 
@@ -208,14 +210,6 @@ def _password(arguments: Namespace) -> str:
     if not password:
         raise ConfigError(["--password-stdin: standard input has no password in its first line"])
     return password
-
-
-def _by() -> str:
-    """Who asks, for the audit."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (OSError, KeyError):
-        return "cli"
 
 
 def _asked(arguments: Namespace, question: Callable[[Registry], Awaitable[_T]]) -> _T:

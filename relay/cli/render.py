@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from relay.console.operations import Done
 from relay.console.views import (
     AttemptView,
     CancelView,
@@ -71,6 +72,29 @@ def cancelled(views: Sequence[CancelView]) -> RenderableType:
     for view in views:
         table.add_row(view.delivery, view.domain, meanings.get(view.answer, escape(view.answer)))
     return table
+
+
+def done(view: Done) -> RenderableType:
+    """What a command did to the deliveries of a selection, or would do."""
+    table = _table("domain")
+    table.add_column("deliveries", justify="right")
+    for one in view.domains:
+        table.add_row(Text(one.domain), str(one.deliveries))
+    shown = sum(one.deliveries for one in view.domains)
+    if shown < view.deliveries:
+        table.add_row(Text("others", "dim"), str(view.deliveries - shown))
+    plural = "delivery" if view.deliveries == 1 else "deliveries"
+    if view.dry_run:
+        said = f"{view.verb}: {view.deliveries} {plural}. Nothing was changed (--dry-run)."
+    else:
+        words = ", ".join(f"{count} {word}" for word, count in view.answers.items())
+        said = f"{view.verb}: {view.deliveries} {plural}" + (f": {words}." if words else ".")
+    parts: list[RenderableType] = [Text(said)]
+    if view.whole:
+        parts.append(Text(f"As a whole, with mail to come: {', '.join(view.whole)}."))
+    if view.unread:
+        parts.append(Text(f"{view.unread} that a newer Relay wrote were left alone.", "yellow"))
+    return Group(table, "", *parts) if view.domains else Group(*parts)
 
 
 def age(seconds: float) -> str:

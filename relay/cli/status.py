@@ -42,12 +42,11 @@ def queue(arguments: Namespace) -> int:
     return exits.OK
 
 
-def cancel(arguments: Namespace) -> int:
-    """Stop what is not delivered yet; fails where nothing was left to stop."""
-    message = _id(arguments)
+def cancel(arguments: Namespace, message: str) -> int:
+    """Stop what is not delivered yet of a message; fails where nothing was left to stop."""
     views = _asked(arguments, lambda console: console.cancel(message))
     if arguments.json:
-        output.print_json({"id": arguments.id, "deliveries": views})
+        output.print_json({"id": message, "deliveries": views})
     else:
         output.terminal().print(render.cancelled(views))
     stopped = any(view.answer != "final" for view in views)

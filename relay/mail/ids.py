@@ -35,6 +35,11 @@ def partition_of(message: str) -> int:
     return ALPHABET.index(message[9]) * 32 + ALPHABET.index(message[10])
 
 
+def with_partition(message: str, partition: int) -> str:
+    """The id that differs from `message` in its partition alone."""
+    return f"{message[:9]}{_PAIRS[partition]}{message[11:]}"
+
+
 def delivery_id(message: str, number: int) -> str:
     """The id of the message's delivery with that number, counted from 0."""
     return f"{message}.{number}"

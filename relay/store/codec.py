@@ -79,6 +79,8 @@ class Stored(Struct, frozen=True):
     queue: str
     lane: str
     body: bytes
+    #: What it takes of its lane's turn.
+    cost: int = 0
 
     @property
     def delivery(self) -> Delivery:
@@ -97,7 +99,7 @@ def decode_stored(value: bytes) -> Stored:
 
 
 def _decode_stored(value: bytes) -> Stored:
-    _, place, flags, attempts, losses, fence, ms, _cost, chunks = _HEADER.unpack_from(value)
+    _, place, flags, attempts, losses, fence, ms, cost, chunks = _HEADER.unpack_from(value)
     at = _HEADER.size
     texts = []
     for _ in range(3):
@@ -120,6 +122,7 @@ def _decode_stored(value: bytes) -> Stored:
         queue,
         lane,
         value[at:],
+        cost,
     )
 
 

@@ -88,7 +88,7 @@ class Control:
             for name in batch:
                 args += (name, len(contents))
             records = [keys.record(message), *contents] * len(batch)
-            words = await self._client.call(CANCEL, [*_cancel_keys(keys), *records], args)
+            words = await self._client.call(CANCEL, [*cancel_keys(keys), *records], args)
             answers += _answers(batch, words)
         return answers
 
@@ -103,7 +103,7 @@ class Control:
         """
         options = self._options
         first = (options.deadline_ms, options.longest_ms, due_ms)
-        return await self._move(RESCHEDULE, _reschedule_keys, message, first)
+        return await self._move(RESCHEDULE, reschedule_keys, message, first)
 
     async def hold(self, message: str) -> list[Answer]:
         """Set all deliveries aside; `pending` are those under way."""
@@ -111,14 +111,14 @@ class Control:
         answers: list[Answer] = []
         for batch in _batches(names, _MOST):
             words = await self._client.call(
-                HOLD, [*_hold_keys(keys), keys.events, *[keys.record(message)] * len(batch)], batch
+                HOLD, [*hold_keys(keys), keys.events, *[keys.record(message)] * len(batch)], batch
             )
             answers += _answers(batch, words)
         return answers
 
     async def unhold(self, message: str) -> list[Answer]:
         """Let all deliveries go on, those under way included."""
-        return await self._move(UNHOLD, _hold_keys, message, (self._options.deadline_ms,))
+        return await self._move(UNHOLD, hold_keys, message, (self._options.deadline_ms,))
 
     async def hold_queue(self, queue: str, why: str = "") -> None:
         """Lease nothing of a queue any more, in any partition; what is leased goes on."""
@@ -232,7 +232,8 @@ def _paused(name: bytes, value: bytes) -> tuple[str, Paused]:
     return text, Paused(kind, text[2:], int(value[1:14]), why, value[:1] == b"u")
 
 
-def _hold_keys(keys: PartitionKeys) -> list[Text]:
+def hold_keys(keys: PartitionKeys) -> list[Text]:
+    """The keys of hold and unhold, in front of each delivery's."""
     return [
         keys.deliveries,
         keys.later,
@@ -246,11 +247,13 @@ def _hold_keys(keys: PartitionKeys) -> list[Text]:
     ]
 
 
-def _cancel_keys(keys: PartitionKeys) -> list[Text]:
-    return [*_hold_keys(keys), keys.age, keys.expiry, keys.events, keys.shares]
+def cancel_keys(keys: PartitionKeys) -> list[Text]:
+    """The keys of cancel, in front of each delivery's."""
+    return [*hold_keys(keys), keys.age, keys.expiry, keys.events, keys.shares]
 
 
-def _reschedule_keys(keys: PartitionKeys) -> list[Text]:
-    names = _hold_keys(keys)
+def reschedule_keys(keys: PartitionKeys) -> list[Text]:
+    """The keys of reschedule, in front of each delivery's."""
+    names = hold_keys(keys)
     names.remove(keys.held)
     return [*names, keys.age, keys.expiry]

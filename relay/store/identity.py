@@ -111,6 +111,12 @@ class IdentityStore:
         )
         return bool(answer[0] == b"done")
 
+    async def note(self, event: Mapping[str, str]) -> None:
+        """Add an event to the audit that changes no credential."""
+        pairs = [part for pair in event.items() for part in pair]
+        # Said twice it would be there twice.
+        await self._client.command("XADD", keys.AUDIT, "MAXLEN", "~", _KEPT, "*", *pairs)
+
     async def changes(self, count: int) -> list[Change]:
         """The last changes, newest first."""
         entries = await self._client.read("XREVRANGE", keys.AUDIT, "+", "-", "COUNT", count)

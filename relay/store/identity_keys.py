@@ -4,7 +4,7 @@
 |---|---|---|
 | `relay:{identity}:users` | hash | login -> credential (MessagePack) |
 | `relay:{identity}:tokens` | hash | name of a token -> credential |
-| `relay:{identity}:audit` | stream | every change of a credential: who did what; the last 10,000 |
+| `relay:{identity}:audit` | stream | what was changed, and by whom; the last 10,000 |
 | `relay:{f:<who>}:failures` | zset, TTL | token of a failed login -> when, ms |
 | `relay:{f:<who>}:known` | zset, TTL | client that logged in to the account -> when, ms |
 | `relay:{t:<tenant>}:quota:<kind>:<name>` | hash, TTL | what a credential has submitted |

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from relay.cli import exits
+from relay.cli.operations import open_operations
 from relay.cli.up import ports, valkey
 from relay.cli.up.child import Child, Program
 from relay.cli.up.farewell import where_to_look
@@ -27,6 +28,7 @@ from relay.config import Settings, load_settings
 from relay.config.load import own_settings
 from relay.config.values import split_endpoint
 from relay.errors import ConfigError
+from relay.policy.selection import Selection
 
 #: Seconds for the ports of an instance that was just killed to become free.
 _PORT_PATIENCE = 1.0
@@ -99,6 +101,8 @@ class _Up:
     async def _work(self, supervisor: Supervisor, stop: asyncio.Event) -> int:
         await supervisor.start(*self._servers())
         self.place.announce(found_by(self.settings, self.place))
+        if self.arguments.held:
+            await self._hold_all()
         await supervisor.start(*self._roles())
         samples = []
         if self.settings.sandbox.enabled:
@@ -109,6 +113,18 @@ class _Up:
         where_to_look(self.settings, self.place, samples, self.report)
         await stop.wait()
         return exits.OK
+
+    async def _hold_all(self) -> None:
+        """Hold all that is queued, before there is anybody who could attempt it."""
+        settings = self._found()
+        async with open_operations(settings) as operations:
+            done = await operations.run("hold", Selection(everything=True), dry_run=False)
+        self.report.line(
+            "relay",
+            "held",
+            f"{done.deliveries} deliveries: relay release lets them go, such as "
+            "relay release --since 2h",
+        )
 
     def _found(self) -> Settings:
         """The settings as every child has them: with this instance's store."""

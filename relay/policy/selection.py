@@ -1,0 +1,79 @@
+"""Which of the deliveries in the store an operator means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from msgspec import Struct
+
+
+class Candidate(Struct, frozen=True):
+    """A delivery that has no outcome yet, as far as a selection looks at it."""
+
+    message: str
+    domain: str
+    tenant: str
+    #: When it was accepted, a Unix time in ms.
+    accepted_ms: int
+    tags: Collection[str] = ()
+
+
+class Selection(Struct, frozen=True, kw_only=True):
+    """Deliveries to which all that is said here applies; what says nothing takes none.
+
+    Of several ids, domains, tenants or tags one is enough.
+    """
+
+    messages: frozenset[str] = frozenset()
+    domains: frozenset[str] = frozenset()
+    tenants: frozenset[str] = frozenset()
+    tags: frozenset[str] = frozenset()
+    #: Accepted before and not before these Unix times in ms; 0: at any time.
+    before_ms: int = 0
+    since_ms: int = 0
+    #: All there are, as far as nothing else is said.
+    everything: bool = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing is said."""
+        return not (self._narrows or self.everything)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whole queues or tenants are meant, and nothing of them in particular."""
+        picked = self.messages or self.tags or self.before_ms or self.since_ms
+        return bool(self.domains) != bool(self.tenants) and not picked
+
+    @property
+    def _narrows(self) -> bool:
+        lists = (self.messages, self.domains, self.tenants, self.tags)
+        return any(lists) or bool(self.before_ms or self.since_ms)
+
+    def takes(self, one: Candidate) -> bool:
+        """Whether the delivery is meant."""
+        return (
+            not self.is_empty
+            and (not self.messages or one.message in self.messages)
+            and (not self.domains or one.domain in self.domains)
+            and (not self.tenants or one.tenant in self.tenants)
+            and (not self.tags or not self.tags.isdisjoint(one.tags))
+            and (not self.before_ms or one.accepted_ms < self.before_ms)
+            and one.accepted_ms >= self.since_ms
+        )
+
+    def __str__(self) -> str:
+        """As the options of the command line say it."""
+        said = [
+            f"--{name} {value}"
+            for name, values in (
+                ("id", self.messages),
+                ("domain", self.domains),
+                ("tenant", self.tenants),
+                ("tag", self.tags),
+            )
+            for value in sorted(values)
+        ]
+        said += [f"--before-ms {self.before_ms}"] if self.before_ms else []
+        said += [f"--since-ms {self.since_ms}"] if self.since_ms else []
+        return " ".join(said) or ("--all" if self.everything else "")
