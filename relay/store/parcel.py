@@ -180,4 +180,6 @@ def _new_message(
         encode_record(structs.replace(record, deliveries=count)),
         parcel.content,
         deliveries,
+        # It was accepted already.
+        limited=False,
     )

@@ -14,6 +14,8 @@ import pytest
 from relay.cli import exits
 from relay.cli.arguments import parser
 from relay.cli.submit import Submitted
+from relay.console.moving import Moved
+from relay.console.operations import Done
 from relay.console.views import CancelView, MessageView, QueuesView
 from relay.identity.views import ChangeView, CredentialView
 from tests.docs.conftest import Sandbox
@@ -40,6 +42,8 @@ VIEWS = {
     "relay show ID": MessageView,
     "relay queue": QueuesView,
     "relay cancel ID": Cancelled,
+    "relay hold": Done,
+    "relay drain": Moved,
     "relay send": Submitted,
     "relay audit": Audit,
 }
@@ -66,6 +70,8 @@ def test_every_command_is_in_the_table_and_no_other() -> None:
         words = cell.replace("`", "").replace(",", " ").split()
         if words[0] in ("config", "user", "token"):
             listed |= {f"relay {words[0]} {word}" for word in words[1:] if word != "relay"}
+        elif words[0] == "hold":
+            listed |= {f"relay {word}" for word in words}
         else:
             listed.add(f"relay {words[0]}")
     assert listed == set(COMMANDS)
