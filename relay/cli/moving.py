@@ -14,9 +14,9 @@ from relay.config import Settings, load_settings
 from relay.config.values import duration
 from relay.console.moving import Moved, Mover, export_to, import_from
 from relay.errors import ConfigError
-from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.schema import agree
+from relay.store.servers import Servers, servers_of
 
 #: Seconds that a command waits for a store.
 _PATIENCE = 30.0
@@ -26,22 +26,22 @@ def drain(arguments: Namespace) -> int:
     """Move the whole queue into another store."""
     settings = load_settings(arguments.config)
     try:
-        address = Address.parse(arguments.to)
+        target = servers_of(arguments.to)
         patience = duration(arguments.wait)
     except ValueError as error:
         raise ConfigError([f"--to, --wait: {error}"]) from error
     if not isinstance(patience, float):
         raise ConfigError([f"--wait: {arguments.wait} is no duration"])
-    if str(address) == str(Address.parse(settings.store.url)):
-        raise ConfigError([f"--to: {address} is the store that is to be drained (store.url)"])
+    if arguments.to == settings.store.url:
+        raise ConfigError(["--to: this is the store that is to be drained (store.url)"])
 
     async def move() -> Moved:
-        async with _store(Address.parse(settings.store.url)) as source, _store(address) as target:
-            await agree(target, arguments.partitions, "fsync")
+        async with _store(servers_of(settings.store.url)) as source, _store(target) as other:
+            await agree(other, arguments.partitions, "fsync")
             mover = Mover(
                 source,
                 settings.store.partitions,
-                target,
+                other,
                 arguments.partitions,
                 round(settings.retry.max_age * 1000),
             )
@@ -87,8 +87,8 @@ def _files(work: Coroutine[Any, Any, Moved]) -> Moved:
 
 
 @asynccontextmanager
-async def _store(address: Address) -> AsyncIterator[StoreClient]:
-    client = StoreClient(address, ClientOptions(patience=_PATIENCE))
+async def _store(servers: Servers) -> AsyncIterator[StoreClient]:
+    client = StoreClient(servers, ClientOptions(patience=_PATIENCE))
     await client.start()
     try:
         yield client
@@ -97,7 +97,7 @@ async def _store(address: Address) -> AsyncIterator[StoreClient]:
 
 
 def _own(settings: Settings) -> AbstractAsyncContextManager[StoreClient]:
-    return _store(Address.parse(settings.store.url))
+    return _store(servers_of(settings.store.url))
 
 
 def _told(arguments: Namespace, moved: Moved, word: str) -> int:

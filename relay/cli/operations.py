@@ -18,8 +18,8 @@ from relay.console.operations import Done, Operations, Verb
 from relay.errors import ConfigError, NoSuchMessage
 from relay.mail.ids import is_message_id
 from relay.policy.selection import Selection
-from relay.store.address import Address
 from relay.store.client import ClientOptions, StoreClient
+from relay.store.servers import servers_of
 
 #: Seconds that a command waits for the store.
 _PATIENCE = 10.0
@@ -52,7 +52,7 @@ def cancel(arguments: Namespace) -> int:
 @asynccontextmanager
 async def open_operations(settings: Settings) -> AsyncIterator[Operations]:
     """Operations on the settings' store, by whoever runs this. Raises StoreUnavailable."""
-    client = StoreClient(Address.parse(settings.store.url), ClientOptions(patience=_PATIENCE))
+    client = StoreClient(servers_of(settings.store.url), ClientOptions(patience=_PATIENCE))
     await client.start()
     try:
         yield Operations(
