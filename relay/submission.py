@@ -303,6 +303,8 @@ def _prepare(submission: Submission) -> NewMessage:
                     envelope.ret,
                     envelope.envid,
                     chunks,
+                    envelope.mt_priority,
+                    envelope.binary,
                 )
             ),
         )

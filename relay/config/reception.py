@@ -6,11 +6,26 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from relay.config.values import Duration, Endpoints, Group, Networks, Size
+from relay.config.values import Duration, Endpoints, Extensions, Group, Networks, Size
+
+_RELAYED = ("DSN", "SMTPUTF8", "CHUNKING", "BINARYMIME", "MT-PRIORITY", "LIMITS")
+_ANNOUNCE = (
+    "Service extensions that are announced, besides PIPELINING, SIZE, 8BITMIME and "
+    "ENHANCEDSTATUSCODES."
+)
+_PROXIES = (
+    "Load balancers: each connection of theirs must begin with a PROXY header (version 1 or 2), "
+    "whose client counts. What others say of that kind ends their session."
+)
+_XCLIENTS = "Clients that may speak for others by XCLIENT, as a content filter does."
+_CLEAR = (
+    "Clients that may log in outside TLS, such as `127.0.0.0/8`; others see AUTH inside TLS alone."
+)
 
 
 class TlsSettings(Group):
-    """STARTTLS for clients; without a certificate it is not offered."""
+    """TLS for clients of every listener; without a certificate there is none. Both files are read
+    again when they change, without a restart."""
 
     certificate: str = Field(default="", description="File of the certificate chain, PEM.")
     key: str = Field(default="", description="File of the private key, PEM.")
@@ -28,6 +43,12 @@ class SmtpLimits(Group):
     message_size: Size = Field(
         default=50 << 20, ge=64 << 10, le=1 << 30, description="Octets of one message (552 beyond)."
     )
+    header_size: Size = Field(
+        default=128 << 10,
+        ge=16 << 10,
+        le=250 << 10,
+        description="Octets of a message's header section (552 beyond).",
+    )
     recipients: int = Field(
         default=1000, ge=100, le=50_000, description="Recipients of one message (452 beyond)."
     )
@@ -36,6 +57,15 @@ class SmtpLimits(Group):
         ge=1,
         le=1000,
         description="Refused commands in a session before it is ended (421).",
+    )
+    logins: int = Field(
+        default=3, ge=1, le=100, description="Failed logins in a session before it is ended (421)."
+    )
+    hold: Duration = Field(
+        default=7 * 86400.0,
+        ge=60,
+        le=365 * 86400,
+        description="How long a client may have a message held before it is sent (FUTURERELEASE).",
     )
     commands: int = Field(
         default=1000,
@@ -101,7 +131,7 @@ class SmtpLimits(Group):
 
 
 class SmtpSettings(Group):
-    """SMTP submission (`relay smtp`)."""
+    """SMTP from machines that are known by their network (`relay smtp`). Content is not changed."""
 
     listen: Endpoints = Field(
         default=("127.0.0.1:2525",),
@@ -113,7 +143,8 @@ class SmtpSettings(Group):
     )
     networks: Networks = Field(
         default=("127.0.0.0/8", "::1/128"),
-        description="Clients that may submit messages. All others are refused (550 5.7.1).",
+        description="Clients that may submit messages. All others are refused (550 5.7.1), or must "
+        "log in where `auth` is on.",
     )
     idempotency_field: str = Field(
         default="X-Relay-Idempotency-Key",
@@ -121,5 +152,33 @@ class SmtpSettings(Group):
         description="Header field in which a client gives a message's idempotency key. It is taken "
         "out before the message is sent. Empty: none is looked for, and none taken out.",
     )
+    auth: bool = Field(
+        default=False,
+        description="Whether clients of other networks may log in (`relay user`), inside TLS.",
+    )
+    clear_logins: Networks = Field(default=(), description=_CLEAR)
+    announce: Extensions = Field(default=_RELAYED, description=_ANNOUNCE)
+    proxies: Networks = Field(default=(), description=_PROXIES)
+    xclients: Networks = Field(default=(), description=_XCLIENTS)
     tls: TlsSettings = TlsSettings()
     limits: SmtpLimits = SmtpLimits()
+
+
+class SubmissionSettings(Group):
+    """Submission by people and services that log in (RFC 6409), by the same role. What a message
+    lacks is added: Date, Message-ID; Bcc and Return-Path are removed. Needs `smtp.tls`."""
+
+    listen: Endpoints = Field(
+        default=(), description="Where to listen with STARTTLS, such as `0.0.0.0:587`."
+    )
+    implicit_tls: Endpoints = Field(
+        default=(),
+        description="Where to listen with TLS from the first octet on, such as `0.0.0.0:465`.",
+    )
+    networks: Networks = Field(
+        default=(), description="Clients that may submit, and as anybody, without a login."
+    )
+    clear_logins: Networks = Field(default=(), description=_CLEAR)
+    announce: Extensions = Field(default=(*_RELAYED, "FUTURERELEASE"), description=_ANNOUNCE)
+    proxies: Networks = Field(default=(), description=_PROXIES)
+    xclients: Networks = Field(default=(), description=_XCLIENTS)

@@ -15,7 +15,7 @@ from relay.config.operation import (
     SandboxSettings,
     WorkerSettings,
 )
-from relay.config.reception import SmtpSettings
+from relay.config.reception import SmtpSettings, SubmissionSettings
 from relay.config.servers import BrokerSettings, LeaseSettings, StoreSettings
 
 
@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     store: StoreSettings = StoreSettings()
     broker: BrokerSettings = BrokerSettings()
     smtp: SmtpSettings = SmtpSettings()
+    submission: SubmissionSettings = SubmissionSettings()
     identity: IdentitySettings = IdentitySettings()
     delivery: DeliverySettings = DeliverySettings()
     retry: RetrySettings = RetrySettings()

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from relay.errors import ConfigError
+from relay.mail.extensions import OFFERED
 from relay.policy.shaping import rate_of
 from relay.store.servers import SENTINEL_SCHEMES as SEVERAL
 from relay.store.servers import servers_of
@@ -193,6 +194,14 @@ def rate(text: str) -> str:
     return text
 
 
+def extension(text: str) -> str:
+    """The keyword of a service extension that reception may announce."""
+    word = text.upper()
+    if word not in OFFERED:
+        raise ValueError(f"is no extension: {', '.join(sorted(OFFERED))} are known")
+    return word
+
+
 Duration = Annotated[float, BeforeValidator(duration), Kind("duration", show_duration)]
 Size = Annotated[int, BeforeValidator(size), Kind("size", show_size)]
 Endpoint = Annotated[str, AfterValidator(endpoint), Kind("host:port")]
@@ -206,6 +215,11 @@ Nameservers = Annotated[
     tuple[Annotated[str, AfterValidator(nameserver)], ...],
     BeforeValidator(listed),
     Kind("list of addresses"),
+]
+Extensions = Annotated[
+    tuple[Annotated[str, AfterValidator(extension)], ...],
+    BeforeValidator(listed),
+    Kind("list of extensions"),
 ]
 Rate = Annotated[str, AfterValidator(rate), Kind("rate")]
 Address = Annotated[str, AfterValidator(address), Kind("IP address")]

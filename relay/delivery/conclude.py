@@ -94,6 +94,7 @@ class Conclusions:
             host=session.target.host,
             address=session.target.address,
             tls=session.tls,
+            dsn=session.features.dsn,
             site=job.path.name.site,
         )
 

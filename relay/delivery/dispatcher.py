@@ -28,6 +28,7 @@ from relay.delivery.unroutable import RouteFailure
 from relay.errors import RelayError
 from relay.mail.exchange import RecipientReply
 from relay.mail.outcome import Failure
+from relay.policy.notify import notify_of
 from relay.policy.retry import RetrySchedule
 from relay.policy.shaping import Shaping
 from relay.smtp.connect import connect
@@ -240,7 +241,12 @@ class Dispatcher:
             delivery.smtputf8,
             job.content,
             (lambda: self._loader.chunks(job)) if delivery.chunks else None,
-            job,
+            token=job,
+            binary=delivery.binary,
+            ret=delivery.ret,
+            envid=delivery.envid,
+            notify=notify_of(delivery.recipients),
+            mt_priority=delivery.mt_priority,
         )
 
     def may_finish(self, job: object) -> bool:

@@ -26,6 +26,8 @@ class Circumstances(Struct, frozen=True):
     host: str = ""
     address: str = ""
     tls: str = ""
+    #: The host knows DSN.
+    dsn: bool = False
     #: Empty where no host was to be asked.
     site: str = ""
 
@@ -58,6 +60,7 @@ def judge(
             _result(recipient.address, word, outcome.reply)
             for recipient, word, outcome in zip(delivery.recipients, fates, outcomes, strict=True)
         ),
+        where.dsn,
     )
     left = tuple(
         recipient
@@ -72,7 +75,7 @@ def judge(
         body=_remaining(delivery, left) if left and final else b"",
         final=final,
         attempt=encode_attempt(attempt),
-        event=_event(delivery, fates),
+        event=_event(delivery, fates, passed_on=where.dsn),
     )
 
 
@@ -103,11 +106,11 @@ def _remaining(delivery: Delivery, left: tuple[Recipient, ...]) -> bytes:
     return encode_delivery(structs.replace(delivery, recipients=left))
 
 
-def _event(delivery: Delivery, fates: Sequence[str]) -> str:
+def _event(delivery: Delivery, fates: Sequence[str], *, passed_on: bool) -> str:
     """d, b or f; in upper case where the sender is to be told (`relay.store.outbox`)."""
     letter = "b" if "bounced" in fates else "d" if "delivered" in fates else "f"
     report = any(
-        word != "deferred" and wanted(delivery.sender, recipient.notify, word)
+        word != "deferred" and wanted(delivery.sender, recipient.notify, word, passed_on=passed_on)
         for recipient, word in zip(delivery.recipients, fates, strict=True)
     )
     return letter.upper() if report else letter

@@ -19,7 +19,7 @@ _ACTIONS = {
     "bounced": Action.FAILED,
     "expired": Action.FAILED,
     "suppressed": Action.FAILED,
-    # NOTIFY is not passed on to the next host, so it promises no report (RFC 3461 section 5.2.2).
+    # To a host that does not know DSN, and so promises no report (RFC 3461 section 5.2.2).
     "delivered": Action.RELAYED,
 }
 
@@ -99,7 +99,12 @@ def reported(outcome: FinalOutcome) -> tuple[Reported, ...]:
         for recipient in outcome.recipients
         if recipient.address in results
         and results[recipient.address].fate in _ACTIONS
-        and wanted(outcome.record.sender, recipient.notify, results[recipient.address].fate)
+        and wanted(
+            outcome.record.sender,
+            recipient.notify,
+            results[recipient.address].fate,
+            passed_on=outcome.passed_on,
+        )
     )
 
 

@@ -40,6 +40,11 @@ class Principal(Struct, frozen=True):
         """Whether it has the scope. Admin does not include the others."""
         return scope in self.scopes
 
+    @property
+    def anybody(self) -> bool:
+        """It may send as anybody."""
+        return "*" in self.senders
+
     def may_send_as(self, address: str) -> bool:
         """Whether an address, in canonical form, may be MAIL FROM or From. The null sender may."""
         return may_send_as(self.senders, address)

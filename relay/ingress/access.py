@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from msgspec import Struct
 
 from relay.ingress.pace import Pace
 from relay.mail import answers
+from relay.mail.address import plain_address
 from relay.mail.reply import Reply
+from relay.policy.credential import counts_as
 
 Network = IPv4Network | IPv6Network
 
@@ -21,14 +23,11 @@ LOOPBACK: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/12
 def client_address(peer: object) -> str:
     """The client's IP address from what the socket says; `""` where it is none (a unix socket).
 
-    An IPv4 address mapped into IPv6 is that IPv4 address, so that no list of networks is passed by
-    in another notation (RFC 4291 section 2.5.5.2); a zone is left out.
+    In one notation, whatever the socket's family: see `plain_address`.
     """
     if not isinstance(peer, tuple) or not peer:
         return ""
-    address = ip_address(str(peer[0]).partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
+    return plain_address(str(peer[0])) or ""
 
 
 def is_allowed(address: str, networks: Iterable[Network]) -> bool:
@@ -69,7 +68,7 @@ class Gate:
         """None where the session was counted, else why it must not begin."""
         if self.open >= self._limits.connections:
             return answers.TOO_MANY_CONNECTIONS
-        client, pace = client_of(address), self._strangers if stranger else self._friends
+        client, pace = counts_as(address), self._strangers if stranger else self._friends
         if self._open[client] >= self._limits.per_client:
             return answers.TOO_MANY_FROM_ADDRESS
         if pace.over(client, now):
@@ -77,13 +76,17 @@ class Gate:
         if self._errors.over(client, now):
             return answers.ERRS_TOO_OFTEN
         pace.note(client, now)
-        self.open += 1
-        self._open[client] += 1
+        self.add(address)
         return None
+
+    def add(self, address: str) -> None:
+        """Count a session, however many there are."""
+        self.open += 1
+        self._open[counts_as(address)] += 1
 
     def leave(self, address: str) -> None:
         """A session that had entered is over."""
-        client = client_of(address)
+        client = counts_as(address)
         self.open -= 1
         self._open[client] -= 1
         if not self._open[client]:
@@ -91,22 +94,15 @@ class Gate:
 
     def erred(self, address: str, now: float) -> None:
         """The client said something that was refused for good."""
-        self._errors.note(client_of(address), now)
+        self._errors.note(counts_as(address), now)
 
     def sent(self, address: str, now: float) -> None:
         """The client sent a message."""
-        self._messages.note(client_of(address), now)
+        self._messages.note(counts_as(address), now)
 
     def may_send(self, address: str, now: float) -> Reply | None:
         """None where the client may send a message now, else why not."""
-        return answers.SENDS_TOO_OFTEN if self._messages.over(client_of(address), now) else None
-
-
-def client_of(address: str) -> str:
-    """Who counts as one: an IPv4 address, or a /64 of IPv6, which one client may use up at will."""
-    if ":" not in address:
-        return address
-    return str(IPv6Network((address, 64), strict=False))
+        return answers.SENDS_TOO_OFTEN if self._messages.over(counts_as(address), now) else None
 
 
 class Memory:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
-from functools import partial
 from typing import cast
 
 from relay.errors import StoreUnavailable, SubmissionRefused
-from relay.ingress.access import client_address
+from relay.identity import Principal, Refusal
+from relay.identity.principal import NETWORK, missing
+from relay.ingress.access import client_address, is_allowed
+from relay.ingress.door import Door
+from relay.ingress.handshake import shake_hands
+from relay.ingress.prepare import prepared
 from relay.ingress.reception import Reception
 from relay.mail import answers
-from relay.mail.control import take_key
-from relay.mail.receiver import Close, Event, Receiver
+from relay.mail.events import Authenticate, Close, Event, Introduced
+from relay.mail.login import Login
+from relay.mail.proxy import NotProxied, parse_proxy
+from relay.mail.receiver import Receiver
 from relay.mail.reply import Reply
 from relay.mail.sequence import State
-from relay.mail.trace import received, received_from, with_keyword
 from relay.mail.transaction import MessageReceived
 from relay.submission import Accepted, Submission
 
@@ -25,6 +29,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds that a client has to take its last replies before the connection is cut.
 LINGER = 10.0
+#: Seconds that a load balancer has to say whom it speaks for.
+HEADER_TIME = 10.0
 
 
 class Connection(asyncio.Protocol):
@@ -36,12 +42,18 @@ class Connection(asyncio.Protocol):
     _receiver: Receiver
     _transport: asyncio.Transport
 
-    def __init__(self, reception: Reception) -> None:
+    def __init__(self, reception: Reception, door: Door) -> None:
         self._reception = reception
+        self._door = door
         self._loop = asyncio.get_running_loop()
+        #: Whom the session is with: behind a proxy, or spoken for, not who is at the socket.
         self._address = ""
-        #: Greeted, and not yet lost.
+        #: Who the client is, by its network or its login; None where it is nobody yet.
+        self._principal: Principal | None = None
+        #: Counted, and not yet lost.
         self._open = False
+        #: What a load balancer has said so far; None where it need not or is done.
+        self._header: bytes | None = None
         #: When the client last got on; when its content, and when closing began (0: did not).
         self._active = self._content_since = self._closing_since = 0.0
         self._admitting: Submission | None = None
@@ -50,6 +62,8 @@ class Connection(asyncio.Protocol):
         self._held = 0
         #: What came inside TLS while the session was not yet told of it.
         self._early = b""
+        #: A TLS handshake has begun.
+        self._shaking = False
         #: The client takes no replies; it is not read from; it sent all that it will send.
         self._replies_stuck = self._paused = self._at_end = False
 
@@ -59,34 +73,79 @@ class Connection(asyncio.Protocol):
         """A client connected: it is greeted, or turned away."""
         # uvloop's transports are asyncio's in all but ancestry.
         self._transport = cast(asyncio.Transport, transport)
-        reception = self._reception
-        self._address = client_address(transport.get_extra_info("peername"))
-        refusal = reception.enter(self._address)
+        self._peer = client_address(transport.get_extra_info("peername"))
+        self._active = self._loop.time()
+        if is_allowed(self._peer, self._door.proxies):
+            self._header = b""
+            self._reception.unnamed[self] = None
+        else:
+            self._meet(self._peer)
+
+    def _meet(self, address: str) -> None:
+        """It is known who the client is: count it, and greet it, after the handshake if need be."""
+        reception, door = self._reception, self._door
+        refusal = reception.enter(address, door)
         if refusal is not None:
-            reception.metrics.turned_away(refusal, self._address)
-            self._transport.write(refusal.wire())
+            reception.metrics.turned_away(refusal, address)
+            if not door.implicit_tls:
+                self._transport.write(refusal.wire())
             self._transport.close()
             return
         self._open = True
-        self._active = self._loop.time()
+        self._address = address
         self._receiver = Receiver(
-            reception.options.receiver,
-            may_relay=reception.may_relay(self._address),
+            door.receiver,
+            rights=self._by_network(),
             offer_tls=reception.tls is not None,
-            check=partial(reception.check_recipient, self._address),
+            clear_login=is_allowed(address, door.clear_logins),
+            xclient=is_allowed(self._peer, door.xclients),
+            check=self._check,
             on_refusal=self._refused,
+            clock=time.time,
         )
         reception.connections.add(self)
         reception.metrics.opened()
-        self._transport.write(self._receiver.greeting())
+        if door.implicit_tls:
+            self._receiver.await_handshake()
+        else:
+            self._transport.write(self._receiver.greeting())
+
+    def _by_network(self) -> Principal | None:
+        """Who the client is by its address alone."""
+        allowed = is_allowed(self._address, self._door.networks)
+        self._principal = NETWORK if allowed else None
+        return self._principal
+
+    def _read_header(self, data: bytes) -> None:
+        """Take the PROXY header, which is read before anything else is said or heard."""
+        self._header = (self._header or b"") + data
+        try:
+            found = parse_proxy(self._header)
+        except NotProxied:
+            _log.warning("a proxy sent no PROXY header: %s", self._peer)
+            self._transport.abort()
+            return
+        if found is None:
+            return
+        rest, self._header = self._header[found.length :], None
+        self._reception.unnamed.pop(self, None)
+        self._meet(found.address)
+        if rest and self._open:
+            self.data_received(rest)
 
     def data_received(self, data: bytes) -> None:
         """The client sent something."""
+        if self._header is not None:
+            self._read_header(data)
+            return
         if not self._open:
             return
         receiver = self._receiver
         if receiver.state is State.HANDSHAKE:
-            self._keep_early(data)
+            if self._shaking:
+                self._keep_early(data)
+            else:
+                self._begin_tls(data)
             return
         lines = receiver.lines
         event = receiver.receive(data)
@@ -97,7 +156,9 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more; it still gets the answer to what is being admitted."""
         self._at_end = True
-        return self._admitting is not None and not self._receiver.secure
+        if not self._open:
+            return False
+        return self._waiting and not self._receiver.secure
 
     def pause_writing(self) -> None:
         """The client does not take its replies, so it must not cause any more."""
@@ -111,6 +172,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; what is being admitted goes on."""
+        self._reception.unnamed.pop(self, None)
         if not self._open:
             return
         self._open = False
@@ -127,16 +189,19 @@ class Connection(asyncio.Protocol):
         if self._closing_since:
             if now - self._closing_since > LINGER:
                 self._transport.abort()
-        elif self._admitting is not None or state is State.HANDSHAKE:
+        elif state is State.HANDSHAKE:
+            if not self._shaking and now - self._active > self._reception.options.handshake:
+                self.abort()
+        elif self._waiting:
             return
-        elif state is State.CONTENT and self._is_slow(now):
+        elif self._receiver.content_open and self._is_slow(now):
             self.end(answers.TOO_SLOW)
         elif now - self._active > self._reception.options.idle:
             self.end(answers.IDLE)
 
     def end_if_quiet(self) -> None:
         """End the session unless a transaction or a handshake is under way."""
-        if self._receiver.quiet and self._admitting is None:
+        if self._receiver.quiet and not self._waiting:
             self.end(answers.SHUTTING_DOWN)
 
     def end(self, reply: Reply) -> None:
@@ -150,10 +215,23 @@ class Connection(asyncio.Protocol):
         """Cut the connection now."""
         self._transport.abort()
 
+    def check_header(self, now: float) -> None:
+        """Cut the connection of a proxy that does not say for whom."""
+        if now - self._active > HEADER_TIME:
+            self._transport.abort()
+
     # What these share.
 
     def _refused(self, reply: Reply) -> None:
         self._reception.refused(reply, self._address)
+
+    def _check(self, sender: str, recipient: str) -> Reply | None:
+        return self._reception.check_recipient(self._address, sender, recipient)
+
+    @property
+    def _waiting(self) -> bool:
+        """A message or a login is being looked at, and nothing else is done meanwhile."""
+        return self._admitting is not None or self._receiver.state is State.CHECKING
 
     def _go_on(self, event: Event | None) -> None:
         """Do what came up, then write all replies at once."""
@@ -166,19 +244,23 @@ class Connection(asyncio.Protocol):
             self._await_more()
         elif isinstance(event, Close):
             self._close()
+        elif isinstance(event, Authenticate):
+            self._log_in(event.login)
+        elif isinstance(event, Introduced):
+            self._go_on(self._introduce(event))
         else:
             self._begin_tls()
 
     def _await_more(self) -> None:
-        if self._admitting is None:
+        if not self._waiting:
             # Nearly every command ends here with nothing to do, so only what changed is looked at.
-            if self._content_since or self._receiver.state is State.CONTENT:
+            if self._content_since or self._receiver.content_open:
                 self._account_for_content()
             if self._at_end:
                 self._close()
             elif self._reception.stopping:
                 self.end_if_quiet()
-        if self._paused or self._admitting is not None:
+        if self._paused or self._waiting:
             self._set_reading()
 
     def _close(self) -> None:
@@ -189,11 +271,11 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
     def _set_reading(self) -> None:
-        stuck = self._admitting is not None and (
-            self._receiver.pending > self._reception.options.pipelined
-        )
+        if not self._open or self._closing_since or self._at_end:
+            return
+        stuck = self._waiting and self._receiver.pending > self._reception.options.pipelined
         paused = stuck or self._replies_stuck
-        if paused == self._paused or not self._open or self._closing_since or self._at_end:
+        if paused == self._paused:
             return
         self._paused = paused
         if paused:
@@ -203,7 +285,7 @@ class Connection(asyncio.Protocol):
 
     def _account_for_content(self) -> None:
         receiver = self._receiver
-        if receiver.state is not State.CONTENT:
+        if not receiver.content_open:
             self._content_since = 0.0
             self._hold(0)
             return
@@ -235,12 +317,28 @@ class Connection(asyncio.Protocol):
         if self._reception.memory.full:
             self._hold(0)
             return self._receiver.refused(answers.OUT_OF_MEMORY)
-        submitter = self._reception.submitter
+        principal = self._principal or NETWORK
+        logins = self._reception.logins
         self._admit_since = self._loop.time()
         try:
-            submission = self._submission(message)
-            answer = submitter.submit(submission)
+            submission = prepared(
+                message, self._reception, self._receiver, principal, self._address
+            )
+            if principal.quotas.unlimited or logins is None:
+                return self._admit(submission)
+            spent = logins.spend(principal, len(message.envelope.recipients))
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
+            return self._refuse(error)
+        self._admitting = submission
+        spent.add_done_callback(self._spent)
+        return None
+
+    def _admit(self, submission: Submission) -> Event | None:
+        """Have the message admitted; the event that followed, if that failed at once."""
+        try:
+            answer = self._reception.submitter.submit(submission)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._admitting = None
             return self._refuse(error)
         self._admitting = submission
         # Even an answer that is there already comes by the loop, so that a packet full of messages
@@ -248,24 +346,21 @@ class Connection(asyncio.Protocol):
         answer.add_done_callback(self._answered)
         return None
 
-    def _submission(self, message: MessageReceived) -> Submission:
-        receiver, reception = self._receiver, self._reception
-        taken = take_key(message.chunks, reception.options.key_field)
-        if isinstance(taken, Reply):
-            raise SubmissionRefused(taken)
-        key, chunks = taken
-        id_ = reception.submitter.new_id("", key)
-        keyword = with_keyword(extended=receiver.extended, secure=receiver.secure)
-        session = received_from(receiver.name, self._address, receiver.options.hostname, keyword)
-        trace = received(session, id_, int(time.time()))
-        return Submission(
-            id=id_,
-            envelope=message.envelope,
-            content=(trace + chunks[0], *chunks[1:]) if chunks else (trace,),
-            trace=len(trace),
-            idempotency_key=key,
-            client=self._address,
-        )
+    def _spent(self, answer: asyncio.Future[Refusal | None]) -> None:
+        """The quotas were looked at: admit the message, or refuse it."""
+        submission, self._admitting = self._admitting, None
+        failure = asyncio.CancelledError() if answer.cancelled() else answer.exception()
+        refusal = None if failure is not None else answer.result()
+        if submission is None or failure is not None:
+            event = self._refuse(failure)
+        elif refusal is not None:
+            self._hold(0)
+            event = self._receiver.refused(refusal.reply)
+        else:
+            event = self._admit(submission)
+        if event is not None or self._admitting is None:
+            self._active = self._loop.time()
+            self._go_on(event)
 
     def _answered(self, answer: asyncio.Future[Accepted]) -> None:
         """The submitter's callback: go on with what the client sent meanwhile."""
@@ -290,12 +385,56 @@ class Connection(asyncio.Protocol):
             _log.error("a message could not be admitted", exc_info=failure)
         return self._receiver.refused(answers.STORE_UNAVAILABLE)
 
+    # Who it is.
+
+    def _introduce(self, event: Introduced) -> Event | None:
+        """The client speaks for another one (XCLIENT): that one is counted, and its rights hold."""
+        reception = self._reception
+        if event.address is not None and event.address != self._address:
+            refusal = reception.move(self._address, event.address, self._door)
+            if refusal is not None:
+                return self._receiver.end(refusal)
+            self._address = event.address
+        return self._receiver.introduced(self._by_network())
+
+    def _log_in(self, login: Login) -> None:
+        logins = self._reception.logins
+        if logins is None:
+            self._go_on(self._receiver.not_logged_in(answers.LOGIN_UNAVAILABLE))
+            return
+        check = self._loop.create_task(logins.password(login.name, login.password, self._address))
+        self._reception.checks.add(check)
+        check.add_done_callback(self._known)
+        self._set_reading()
+
+    def _known(self, check: asyncio.Task[Principal | Refusal]) -> None:
+        """It is known who logs in, or that it is nobody."""
+        self._reception.checks.discard(check)
+        failure = asyncio.CancelledError() if check.cancelled() else check.exception()
+        if not self._open or self._receiver.state is not State.CHECKING:
+            return
+        self._active = self._loop.time()
+        if failure is not None:
+            _log.error("a login could not be checked", exc_info=failure)
+            self._go_on(self._receiver.not_logged_in(answers.LOGIN_UNAVAILABLE))
+            return
+        found = check.result()
+        if isinstance(found, Principal) and not found.may("send"):
+            found = missing("send")
+        if isinstance(found, Refusal):
+            self._go_on(self._receiver.not_logged_in(found.reply))
+        else:
+            self._principal = found
+            self._go_on(self._receiver.logged_in(found))
+
     # TLS.
 
-    def _begin_tls(self) -> None:
+    def _begin_tls(self, hello: bytes = b"") -> None:
+        """Begin the handshake, of which `hello` was read already where TLS comes first."""
         # Not one octet more is read in the clear: what is in the socket must be a handshake.
         self._transport.pause_reading()
-        handshake = self._loop.create_task(self._shake_hands())
+        self._shaking = True
+        handshake = self._loop.create_task(self._shake_hands(hello))
         self._reception.handshakes.add(handshake)
         handshake.add_done_callback(self._reception.handshakes.discard)
 
@@ -307,21 +446,13 @@ class Connection(asyncio.Protocol):
         if self._transport.get_protocol() is not self:
             self._early += data
 
-    async def _shake_hands(self) -> None:
+    async def _shake_hands(self, hello: bytes) -> None:
         reception, tls = self._reception, self._reception.tls
         secured: asyncio.Transport | None = None
         if tls is not None and self._open:
-            try:
-                secured = await self._loop.start_tls(
-                    self._transport,
-                    self,
-                    tls,
-                    server_side=True,
-                    ssl_handshake_timeout=reception.options.handshake,
-                )
-            except (OSError, ssl.SSLError):
-                # The client broke the handshake off; nothing was said that needs an answer.
-                secured = None
+            secured = await shake_hands(
+                self._transport, self, tls, reception.options.handshake, hello
+            )
         if secured is None or not self._open:
             reception.metrics.secured("")
             self._transport.abort()
@@ -329,7 +460,10 @@ class Connection(asyncio.Protocol):
             return
         self._transport, self._paused = secured, False
         self._active = self._loop.time()
+        self._by_network()
         self._receiver.secured()
+        if self._door.implicit_tls:
+            self._transport.write(self._receiver.greeting())
         reception.metrics.secured(str(secured.get_extra_info("ssl_object").version()))
         early, self._early = self._early, b""
         self._go_on(self._receiver.receive(early))

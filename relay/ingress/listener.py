@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from relay.errors import ConfigError
+from relay.ingress.door import Door
 
 #: Connections that the kernel keeps until they are accepted (it caps this at somaxconn).
 BACKLOG = 1024
@@ -25,6 +26,8 @@ class Listen(Struct, frozen=True):
     key: str = "smtp.listen"
     #: Several processes listen here together (SO_REUSEPORT); else a second one is refused.
     shared: bool = False
+    #: What it announces and whom it lets in; None: the server's own.
+    door: Door | None = None
 
 
 def open_listeners(listeners: Sequence[Listen]) -> list[socket.socket]:

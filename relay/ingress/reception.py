@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from msgspec import Struct
 
-from relay.ingress.access import Gate, Limits, Memory, Network, is_allowed
+from relay.identity import Principal, Refusal
+from relay.ingress.access import Gate, Limits, Memory, is_allowed
+from relay.ingress.door import Door
 from relay.mail import answers
 from relay.mail.reply import Reply
 from relay.mail.transaction import ReceiverOptions, RecipientCheck
@@ -50,6 +51,16 @@ class Submitter(Protocol):
 
     def submit(self, submission: Submission, /) -> asyncio.Future[Accepted]:
         """Accept a message: durable when the future resolves."""
+
+
+class Logins(Protocol):
+    """What reception asks of `relay.identity.Identity`."""
+
+    async def password(self, login: str, password: str, address: str) -> Principal | Refusal:
+        """Who logs in, or why it is nobody."""
+
+    def spend(self, principal: Principal, recipients: int) -> asyncio.Future[Refusal | None]:
+        """Count a message with so many recipients; None where it may go on."""
 
 
 class ReceptionMetrics(Protocol):
@@ -101,37 +112,51 @@ class Reception:
         submitter: Submitter,
         options: ReceptionOptions,
         *,
-        networks: Iterable[Network],
+        door: Door,
         tls: ssl.SSLContext | None,
+        logins: Logins | None,
         metrics: ReceptionMetrics,
         check: RecipientCheck | None,
     ) -> None:
         self.submitter = submitter
         self.options = options
-        self.networks = tuple(networks)
+        #: Of listeners that have none of their own.
+        self.door = door
+        #: Replaced when the certificate is: sessions that are open keep theirs.
         self.tls = tls
+        self.logins = logins
         self.metrics = metrics
         self.check = check
         self._loop = asyncio.get_running_loop()
         self._gate = Gate(options.clients)
         self.memory = Memory(options.memory)
         self.connections: set[Connection] = set()
+        #: Connections of load balancers that have not said whom they speak for, oldest first.
+        self.unnamed: dict[Connection, None] = {}
         #: Handshakes under way; the loop itself holds tasks but weakly.
         self.handshakes: set[asyncio.Task[None]] = set()
+        #: Logins under way.
+        self.checks: set[asyncio.Task[Principal | Refusal]] = set()
         #: Sessions end as soon as they can, and `empty` is set when none is left.
         self.stopping = False
         self.empty = asyncio.Event()
 
-    def enter(self, address: str) -> Reply | None:
+    def enter(self, address: str, door: Door) -> Reply | None:
         """None where a client may be greeted, else why not; who was let in must `leave`."""
         if self.stopping:
             return answers.SHUTTING_DOWN
-        stranger = not self.may_relay(address)
+        # Who may log in is no stranger before it is known who it is.
+        stranger = not (door.receiver.auth or is_allowed(address, door.networks))
         return self._gate.enter(address, self._loop.time(), stranger=stranger)
 
-    def may_relay(self, address: str) -> bool:
-        """Whether a client there may submit messages."""
-        return is_allowed(address, self.networks)
+    def move(self, before: str, after: str, door: Door) -> Reply | None:
+        """A session turns out to be with another client; a reply where that one may not enter."""
+        self._gate.leave(before)
+        refusal = self.enter(after, door)
+        if refusal is not None:
+            # So that every session that was counted leaves once.
+            self._gate.add(before)
+        return refusal
 
     def refused(self, reply: Reply, address: str) -> None:
         """Something that the client said was refused."""

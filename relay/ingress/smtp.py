@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from relay.ingress.access import LOOPBACK, Network
 from relay.ingress.connection import Connection
+from relay.ingress.door import Door
 from relay.ingress.listener import BACKLOG, Listen, open_listeners
 from relay.ingress.reception import (
+    Logins,
     NoMetrics,
     Reception,
     ReceptionMetrics,
@@ -30,7 +33,8 @@ class SmtpServer:
     """Takes messages in over SMTP and hands them to the submitter.
 
     `networks`: clients that may submit messages; all others are refused each recipient (default
-    deny). `tls`: offered by STARTTLS, see `server_tls`. `check`: asked for each recipient.
+    deny). `tls`: see `server_tls`. `logins`: where AUTH is looked up. `check`: asked for each
+    recipient. A listener with a door of its own goes by that.
     """
 
     def __init__(
@@ -40,14 +44,16 @@ class SmtpServer:
         *,
         networks: Iterable[Network] = LOOPBACK,
         tls: ssl.SSLContext | None = None,
+        logins: Logins | None = None,
         metrics: ReceptionMetrics | None = None,
         check: RecipientCheck | None = None,
     ) -> None:
         self._reception = Reception(
             submitter,
             options,
-            networks=networks,
+            door=Door(receiver=options.receiver, networks=tuple(networks)),
             tls=tls,
+            logins=logins,
             metrics=metrics or NoMetrics(),
             check=check,
         )
@@ -61,15 +67,16 @@ class SmtpServer:
     async def start(self, listeners: Sequence[Listen]) -> None:
         """Listen. Raises ConfigError naming the settings of all listeners that cannot be had."""
         loop = asyncio.get_running_loop()
-        for opened in open_listeners(listeners):
+        for listen, opened in zip(listeners, open_listeners(listeners), strict=True):
             host, port = opened.getsockname()[:2]
             self.addresses.append((host, port))
-            self._servers.append(
-                await loop.create_server(
-                    lambda: Connection(self._reception), sock=opened, backlog=BACKLOG
-                )
-            )
+            factory = partial(Connection, self._reception, listen.door or self._reception.door)
+            self._servers.append(await loop.create_server(factory, sock=opened, backlog=BACKLOG))
         self._look_around()
+
+    def use_certificate(self, tls: ssl.SSLContext) -> None:
+        """Begin new TLS sessions with this; those that are open go on with theirs."""
+        self._reception.tls = tls
 
     async def stop(self, grace: float) -> None:
         """End all sessions: quiet ones now, others after their message, all within `grace` seconds.
@@ -88,7 +95,7 @@ class SmtpServer:
         await self._wait_until_empty(LAST_REPLY)
         if self._timer is not None:
             self._timer.cancel()
-        for connection in tuple(reception.connections):
+        for connection in (*reception.connections, *reception.unnamed):
             connection.abort()
         await self._wait_until_empty(LAST_REPLY)
 
@@ -104,6 +111,8 @@ class SmtpServer:
         now = loop.time()
         for connection in tuple(self._reception.connections):
             connection.check(now)
+        for connection in tuple(self._reception.unnamed):
+            connection.check_header(now)
         self._timer = loop.call_later(self._tick, self._look_around)
 
 
@@ -114,12 +123,19 @@ async def serve(
     *,
     networks: Iterable[Network] = LOOPBACK,
     tls: ssl.SSLContext | None = None,
+    logins: Logins | None = None,
     metrics: ReceptionMetrics | None = None,
     check: RecipientCheck | None = None,
 ) -> SmtpServer:
     """A server that listens. Raises ConfigError as `SmtpServer.start` does."""
     server = SmtpServer(
-        submitter, options, networks=networks, tls=tls, metrics=metrics, check=check
+        submitter,
+        options,
+        networks=networks,
+        tls=tls,
+        logins=logins,
+        metrics=metrics,
+        check=check,
     )
     await server.start(listeners)
     return server

@@ -7,7 +7,7 @@ A-label in lower case, the local part unquoted where it may be, and nothing else
 from __future__ import annotations
 
 import re
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 
 import idna
 from msgspec import Struct
@@ -81,6 +81,20 @@ def parse_mailbox(text: str, *, smtputf8: bool = False) -> str | BadAddress:
 def is_literal(address: str) -> bool:
     """Whether the domain is an address literal, such as `[192.0.2.1]`."""
     return address.endswith("]")
+
+
+def plain_address(text: str) -> str | None:
+    """An IP address in its shortest form, None where it is none.
+
+    An IPv4 address mapped into IPv6 is that IPv4 address, so that no list of networks is passed by
+    in another notation (RFC 4291 section 2.5.5.2). A zone is left out.
+    """
+    try:
+        address = ip_address(text.removeprefix("IPV6:").removeprefix("IPv6:").partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
 
 
 def _full_path(line: bytes, start: int, smtputf8: bool) -> Path | BadAddress:

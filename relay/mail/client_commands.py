@@ -11,6 +11,9 @@ _QUOTED = re.compile(
     r'"(?:[^"\\\x00-\x1f\x7f-\x9f]|\\[\x20-\x7e])*"@[^\x00-\x20\x7f-\x9f<>"\u2028\u2029]+'
 )
 
+# What a parameter's value may be (RFC 5321 section 4.1.2).
+_VALUE = re.compile(r"[!-<>-~]{1,500}")
+
 DATA = "DATA"
 RSET = "RSET"
 QUIT = "QUIT"
@@ -28,23 +31,46 @@ def sendable(address: str, *, smtputf8: bool) -> bool:
 
 
 def mail_from(
-    sender: str, *, size: int = 0, eight_bit: bool = False, smtputf8: bool = False
+    sender: str,
+    *,
+    size: int = 0,
+    eight_bit: bool = False,
+    binary: bool = False,
+    smtputf8: bool = False,
+    ret: str = "",
+    envid: str = "",
+    mt_priority: int = 0,
 ) -> str:
     """MAIL FROM; each parameter is given only where it has a value (the caller knows what the
-    host announced): `size` in octets (RFC 1870), BODY=8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531)."""
+    host announced): `size` in octets (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531),
+    RET and ENVID (RFC 3461), MT-PRIORITY (RFC 6710)."""
     command = f"MAIL FROM:<{sender}>"
     if size:
         command += f" SIZE={size}"
-    if eight_bit:
+    if binary:
+        command += " BODY=BINARYMIME"
+    elif eight_bit:
         command += " BODY=8BITMIME"
     if smtputf8:
         command += " SMTPUTF8"
-    return command
+    if mt_priority:
+        command += f" MT-PRIORITY={mt_priority}"
+    return command + _parameter("RET", ret) + _parameter("ENVID", envid)
 
 
-def rcpt_to(recipient: str) -> str:
-    """RCPT TO."""
-    return f"RCPT TO:<{recipient}>"
+def bdat(size: int) -> bytes:
+    """What stands in front of content that is sent in one chunk (RFC 3030 section 2)."""
+    return b"BDAT %d LAST\r\n" % size
+
+
+def rcpt_to(recipient: str, notify: str = "", orcpt: str = "") -> str:
+    """RCPT TO, with NOTIFY and ORCPT where they have a value (RFC 3461)."""
+    return f"RCPT TO:<{recipient}>" + _parameter("NOTIFY", notify) + _parameter("ORCPT", orcpt)
+
+
+def _parameter(name: str, value: str) -> str:
+    """The parameter, unless its value could end it; checked again, as addresses are."""
+    return f" {name}={value}" if value and _VALUE.fullmatch(value) else ""
 
 
 def wire(*commands: str) -> bytes:

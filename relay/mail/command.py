@@ -1,7 +1,8 @@
 """Commands: one line from a client, read into a value or into the reply that refuses it.
 
-The grammar is that of RFC 5321 section 4.1, with SIZE (RFC 1870), 8BITMIME (RFC 6152) and STARTTLS
-(RFC 3207). Blanks after `MAIL FROM:` and `RCPT TO:` are let pass, as nothing can hide in them.
+The grammar is that of RFC 5321 section 4.1, with the parameters of `relay.mail.wishes`, STARTTLS
+(RFC 3207), AUTH (RFC 4954), BDAT (RFC 3030) and XCLIENT (Postfix's XCLIENT_README). Blanks after
+`MAIL FROM:` and `RCPT TO:` are let pass, as nothing can hide in them.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from relay.mail import answers
-from relay.mail.address import BadAddress, Path, parse_path
+from relay.mail.address import BadAddress, Path, parse_path, plain_address
+from relay.mail.login import LONGEST_LINE as LONGEST_LOGIN
 from relay.mail.reply import Reply
+from relay.mail.wishes import NO_WISHES, Wishes, mail_wishes, recipient_wishes, xtext
 
 #: Octets of a line with its CRLF: of MAIL and RCPT, which take parameters, and of any other
 #: (RFC 5321 section 4.5.3.1.4).
@@ -34,21 +37,45 @@ class Helo(Struct, frozen=True):
 
 
 class Mail(Struct, frozen=True):
-    """A transaction begins; `size` is what the client announced, 0 where it did not."""
+    """A transaction begins; `wide`: the sender is written beyond ASCII, which SMTPUTF8 allows."""
 
     sender: str
-    size: int = 0
-    eight_bit: bool = False
+    wishes: Wishes = NO_WISHES
+    wide: bool = False
 
 
 class Rcpt(Struct, frozen=True):
-    """One recipient; `postmaster` may stand without a domain."""
+    """One recipient; `postmaster` may stand without a domain. `wide` as in `Mail`."""
 
     address: str
+    notify: str = ""
+    orcpt: str = ""
+    wide: bool = False
 
 
 class Data(Struct, frozen=True):
     """The content follows."""
+
+
+class Bdat(Struct, frozen=True):
+    """So many octets of content follow, the last ones or not."""
+
+    size: int
+    last: bool
+
+
+class Auth(Struct, frozen=True):
+    """The client logs in by a mechanism; `initial` is its first response, None where it waits."""
+
+    mechanism: str
+    initial: bytes | None = None
+
+
+class XClient(Struct, frozen=True):
+    """A client tells whom it speaks for: the address ("" for none), the name given in EHLO."""
+
+    address: str | None = None
+    name: str | None = None
 
 
 class Rset(Struct, frozen=True):
@@ -82,7 +109,23 @@ class Refused(Struct, frozen=True):
     fatal: bool = False
 
 
-Command = Ehlo | Helo | Mail | Rcpt | Data | Rset | Noop | Vrfy | Help | Quit | StartTls | Refused
+Command = (
+    Ehlo
+    | Helo
+    | Mail
+    | Rcpt
+    | Data
+    | Bdat
+    | Auth
+    | XClient
+    | Rset
+    | Noop
+    | Vrfy
+    | Help
+    | Quit
+    | StartTls
+    | Refused
+)
 
 #: The name a client gives itself goes into the trace header: only what is safe there.
 _NAME = re.compile(rb" +([\w.:\[\]-]{1,255}+) *", re.ASCII)
@@ -90,7 +133,8 @@ _PARAMETER = re.compile(rb" +([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([!-<>-~]++))?")
 _CONTROL = re.compile(rb"[\0-\x1f\x7f]")
 _FROM = re.compile(rb" FROM: *", re.IGNORECASE)
 _TO = re.compile(rb" TO: *", re.IGNORECASE)
-_SIZE = re.compile(rb"[0-9]{1,20}")
+_BDAT = re.compile(rb" +([0-9]{1,18})(?: +(LAST))? *", re.IGNORECASE)
+_AUTH = re.compile(rb" +([A-Za-z0-9_-]{1,20})(?: +([A-Za-z0-9+/=]++))? *")
 
 
 def parse_command(line: bytes) -> Command:
@@ -99,7 +143,7 @@ def parse_command(line: bytes) -> Command:
     parse = _PARSERS.get(verb)
     if parse is None:
         return _other(line)
-    if len(line) > LONGEST_PLAIN_LINE - 2 and verb not in _LONG:
+    if len(line) > _LONG.get(verb, LONGEST_PLAIN_LINE) - 2:
         return Refused(answers.LINE_TOO_LONG)
     return parse(line)
 
@@ -110,28 +154,16 @@ def _mail(line: bytes) -> Command:
         return _bad_address("5.1.7", path)
     if path.address == "postmaster":
         return _bad_address("5.1.7", BadAddress("no domain"))
-    if path.end == len(line):
+    if path.end == len(line) and line.isascii():
         return Mail(path.address)
     parameters = _parameters(line, path.end)
-    if isinstance(parameters, Reply):
-        return Refused(parameters)
-    return _mail_with(path.address, parameters)
-
-
-def _mail_with(sender: str, parameters: dict[bytes, bytes]) -> Command:
-    size, eight_bit = 0, False
-    for name, value in parameters.items():
-        if name == b"SIZE":
-            if not _SIZE.fullmatch(value):
-                return Refused(answers.BAD_SYNTAX)
-            size = int(value)
-        elif name == b"BODY":
-            if value.upper() not in (b"7BIT", b"8BITMIME"):
-                return Refused(answers.BAD_SYNTAX)
-            eight_bit = value.upper() == b"8BITMIME"
-        else:
-            return Refused(answers.NO_SUCH_PARAMETER)
-    return Mail(sender, size, eight_bit)
+    wishes = parameters if isinstance(parameters, Reply) else mail_wishes(parameters)
+    if isinstance(wishes, Reply):
+        return Refused(wishes)
+    wide = not line.isascii()
+    return (
+        Refused(answers.NOT_ASCII) if wide > wishes.smtputf8 else Mail(path.address, wishes, wide)
+    )
 
 
 def _rcpt(line: bytes) -> Command:
@@ -140,23 +172,35 @@ def _rcpt(line: bytes) -> Command:
         return _bad_address("5.1.3", path)
     if not path.address:
         return _bad_address("5.1.3", BadAddress("a recipient cannot be empty"))
+    wide = not line.isascii()
     if path.end == len(line):
-        return Rcpt(path.address)
+        return Rcpt(path.address, wide=wide)
     parameters = _parameters(line, path.end)
-    return Refused(
-        parameters if isinstance(parameters, Reply) else answers.NO_SUCH_PARAMETER,
-    )
+    wishes = parameters if isinstance(parameters, Reply) else recipient_wishes(parameters)
+    return Refused(wishes) if isinstance(wishes, Reply) else Rcpt(path.address, *wishes, wide)
+
+
+def _bdat(line: bytes) -> Command:
+    found = _BDAT.fullmatch(line, 4)
+    # Nobody knows how many octets of content follow, so that none of them may be read.
+    return Bdat(int(found[1]), bool(found[2])) if found else Refused(answers.BAD_SYNTAX, fatal=True)
+
+
+def _auth(line: bytes) -> Command:
+    found = _AUTH.fullmatch(line, 4)
+    return Auth(found[1].decode().upper(), found[2]) if found else Refused(answers.BAD_SYNTAX)
 
 
 def _path_after(keyword: re.Pattern[bytes], line: bytes) -> Path | BadAddress:
     found = keyword.match(line, 4)
-    return parse_path(line, found.end()) if found else BadAddress("FROM: or TO: is missing")
+    return (
+        parse_path(line, found.end(), smtputf8=True)
+        if found
+        else BadAddress("FROM: or TO: is missing")
+    )
 
 
 def _bad_address(status: str, bad: BadAddress) -> Refused:
-    """RFC 5321 section 4.2.3 for the syntax, RFC 6531 section 3.5 for what is beyond ASCII."""
-    if bad.beyond_ascii:
-        return Refused(Reply(553, "5.6.7", "Address is not ASCII"))
     return Refused(Reply(501, status, f"Bad address: {bad.why}"))
 
 
@@ -212,21 +256,43 @@ def _vrfy(line: bytes) -> Command:
     return _with_text(Vrfy())(line) if line[4:].strip(b" ") else Refused(answers.BAD_SYNTAX)
 
 
+def _xclient(line: bytes) -> Command:
+    attributes = _parameters(line, len(b"XCLIENT"))
+    if isinstance(attributes, Reply):
+        return Refused(attributes)
+    values = {name: xtext(value) for name, value in attributes.items()}
+    address, name = values.get(b"ADDR"), values.get(b"HELO")
+    if address is not None:
+        address = "" if address.startswith("[") else plain_address(address)
+        if address is None:
+            return Refused(answers.BAD_SYNTAX)
+    if name is not None and not _NAME.fullmatch(f" {name}".encode()):
+        return Refused(answers.BAD_SYNTAX)
+    known = {b"NAME", b"ADDR", b"PORT", b"PROTO", b"HELO", b"DESTADDR", b"DESTPORT"}
+    if not values or not values.keys() <= known:
+        return Refused(answers.BAD_SYNTAX)
+    return XClient(address, name)
+
+
 def _other(line: bytes) -> Command:
     """What does not begin with a verb of four letters that is served."""
     word = line.partition(b" ")[0].upper()
+    if word == b"XCLIENT":
+        return _xclient(line)
     if word == b"STARTTLS":
         return StartTls() if len(line) == 8 else Refused(answers.BAD_SYNTAX)
     if word in _KNOWN:
         return Refused(answers.NOT_IMPLEMENTED)
     # A browser made to speak to this port must not get a second line in (cross-protocol attack).
-    return Refused(answers.NOT_SMTP, fatal=True) if word in _HTTP else Refused(answers.UNKNOWN)
+    return Refused(answers.NOT_SMTP, fatal=True) if word in _OTHERS else Refused(answers.UNKNOWN)
 
 
 _PARSERS: dict[bytes, Callable[[bytes], Command]] = {
     b"MAIL": _mail,
     b"RCPT": _rcpt,
     b"DATA": _alone(Data()),
+    b"BDAT": _bdat,
+    b"AUTH": _auth,
     b"EHLO": _ehlo,
     b"HELO": _helo,
     b"RSET": _alone(Rset()),
@@ -235,8 +301,11 @@ _PARSERS: dict[bytes, Callable[[bytes], Command]] = {
     b"HELP": _with_text(Help()),
     b"QUIT": _alone(Quit()),
 }
-_LONG = frozenset({b"MAIL", b"RCPT"})
-_KNOWN = frozenset({b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML", b"AUTH", b"BDAT"})
-_HTTP = frozenset(
+#: Octets of a line with its CRLF, where they may be more than those of a plain one.
+_LONG = {b"MAIL": LONGEST_LINE, b"RCPT": LONGEST_LINE, b"AUTH": LONGEST_LOGIN}
+_KNOWN = frozenset({b"EXPN", b"TURN", b"ETRN", b"SEND", b"SOML", b"SAML"})
+#: The first words of other protocols, and of a PROXY header that nobody asked for.
+_OTHERS = frozenset(
     {b"GET", b"POST", b"PUT", b"HEAD", b"CONNECT", b"OPTIONS", b"DELETE", b"PATCH", b"TRACE"}
+    | {b"PROXY"}
 )

@@ -28,6 +28,7 @@ class ContentReader:
     __slots__ = (
         "_bare",
         "_begun",
+        "_binary",
         "_chunks",
         "_held",
         "_nul",
@@ -47,6 +48,8 @@ class ContentReader:
         # The CRLF of the DATA line counts as the first line end (RFC 5321 section 4.1.1.4).
         self._held = b"\r\n"
         self._begun = self._bare = self._nul = self._overflown = self._unwanted = False
+        # Bare line ends and NULs are its own affair.
+        self._binary = False
 
     @property
     def kept(self) -> int:
@@ -78,9 +81,9 @@ class ContentReader:
 
     def refusal(self) -> Reply | None:
         """What stands against the content, once it is whole."""
-        if self._bare:
+        if self._bare and not self._binary:
             return answers.BARE_LINE_END
-        if self._nul:
+        if self._nul and not self._binary:
             return answers.NUL
         if self.size > self.limit:
             return answers.TOO_LARGE
@@ -105,7 +108,8 @@ class ContentReader:
         if not self._begun and piece:
             self._begun, piece = True, piece[2:]
         self.size += len(piece)
-        if self._bare or self._nul or self._overflown or self.size > self.limit:
+        foul = (self._bare or self._nul) and not self._binary
+        if foul or self._overflown or self.size > self.limit:
             self._unwanted = True
             self._forget()
         else:
@@ -122,3 +126,34 @@ class ContentReader:
     def _forget(self) -> None:
         self._chunks.clear()
         self._open = bytearray()
+
+
+class ChunkReader(ContentReader):
+    """Takes the octets of BDAT commands, whose number is known: nothing in them ends them.
+
+    `binary`: BODY=BINARYMIME was given, so that they need not be lines.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, limit: int, *, binary: bool) -> None:
+        super().__init__(limit)
+        self._held, self._begun, self._binary = b"", True, binary
+
+    @property
+    def lines(self) -> bool:
+        """It can be sent by DATA as it is: whole lines that end in CRLF, without NUL."""
+        if self._bare or self._nul:
+            return False
+        return bytes((self._open or b"".join(self._chunks[-1:]))[-2:]) in (b"\r\n", b"")
+
+    def feed_chunk(self, octets: bytes) -> None:
+        """Take some octets; a CR at their end may belong to an LF that is still to come."""
+        window = self._held + octets
+        self._held = b"\r" if window.endswith(b"\r") else b""
+        self._take(window[: len(window) - len(self._held)], stuffed=False)
+
+    def end(self) -> None:
+        """No more comes."""
+        held, self._held = self._held, b""
+        self._take(held, stuffed=False)

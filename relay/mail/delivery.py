@@ -28,6 +28,10 @@ class Delivery(Struct, frozen=True, array_like=True, omit_defaults=True):
     envid: str = ""
     #: How many chunks the content lies in; 0: in one piece.
     chunks: int = 0
+    #: MT-PRIORITY of RFC 6710.
+    mt_priority: int = 0
+    #: Content that is not made of lines (BINARYMIME).
+    binary: bool = False
 
 
 class Result(Struct, frozen=True, array_like=True):
@@ -56,6 +60,8 @@ class Attempt(Struct, frozen=True, array_like=True, omit_defaults=True):
     #: The TLS version reached, "" in the clear.
     tls: str
     results: tuple[Result, ...]
+    #: The host knows DSN, so that it reports what was asked for of what it took (RFC 3461 5.2.1).
+    dsn: bool = False
 
 
 class Record(Struct, frozen=True, array_like=True, omit_defaults=True):

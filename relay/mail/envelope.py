@@ -42,3 +42,9 @@ class Envelope(Struct, frozen=True, array_like=True, omit_defaults=True):
     ret: str = ""
     #: ENVID of RFC 3461 section 4.4, still xtext-encoded.
     envid: str = ""
+    #: BODY=BINARYMIME, and content that cannot be sent by DATA (RFC 3030).
+    binary: bool = False
+    #: REQUIRETLS was given (RFC 8689): never in the clear, nor to an unknown host.
+    require_tls: bool = False
+    #: MT-PRIORITY of RFC 6710, from -9 to 9; passed on to hosts that know it.
+    mt_priority: int = 0

@@ -39,13 +39,26 @@ class Step(Enum):
 class Exchange:
     """One transaction under way.
 
-    `reset` says that the first command is RSET, because the transaction before was left open.
+    `reset` says that the first command is RSET, because the transaction before was left open;
+    `chunked` that the content goes by BDAT, so that there is no DATA (RFC 3030).
     """
 
-    __slots__ = ("_accepted", "_answers", "_at", "_pipelined", "_recipients", "_refusal", "dotted")
+    __slots__ = (
+        "_accepted",
+        "_answers",
+        "_at",
+        "_pipelined",
+        "_recipients",
+        "_refusal",
+        "chunked",
+        "dotted",
+    )
 
-    def __init__(self, recipients: int, *, pipelined: bool, reset: bool = False) -> None:
-        #: The final dot was written.
+    def __init__(
+        self, recipients: int, *, pipelined: bool, reset: bool = False, chunked: bool = False
+    ) -> None:
+        self.chunked = chunked
+        #: The final dot was written, or what stands for it.
         self.dotted = False
         self._recipients = recipients
         self._pipelined = pipelined
@@ -123,9 +136,18 @@ class Exchange:
             self._answers.append(None)
         else:
             self._answers.append(RecipientReply(reply, Scope.RECIPIENT))
+        if self.chunked and self._at > self._recipients:
+            return self._chunks()
         if not self._pipelined and self._at > self._recipients and not self._accepted:
             return Step.DONE
         return self._onward()
+
+    def _chunks(self) -> Step:
+        """Nothing is said that could be refused before the content itself."""
+        if not self._accepted:
+            return Step.DONE
+        self._at += 1
+        return Step.CONTENT
 
     def _data(self, reply: Reply) -> Step:
         if 300 <= reply.code < 400:

@@ -9,28 +9,27 @@ so replies keep the order of their commands, however these were pipelined.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, ClassVar
-
-from msgspec import Struct
 
 from relay.mail import answers
 from relay.mail import command as commands
+from relay.mail.capabilities import capabilities
 from relay.mail.command import LONGEST_LINE, Command, Refused, parse_command
+from relay.mail.events import Authenticate, Close, Event, Introduced, StartTls
+from relay.mail.extensions import Extension
+from relay.mail.login import LONGEST_LINE as LONGEST_LOGIN
+from relay.mail.login import MECHANISMS, Exchange, Login
+from relay.mail.login import Step as LoginStep
 from relay.mail.reply import Reply
 from relay.mail.sequence import TRANSITIONS, State, out_of_sequence
-from relay.mail.transaction import MessageReceived, ReceiverOptions, RecipientCheck, Transaction
-
-
-class StartTls(Struct, frozen=True):
-    """The output is to be written, the handshake done, and then `secured` called."""
-
-
-class Close(Struct, frozen=True):
-    """The output is to be written and the connection closed."""
-
-
-Event = MessageReceived | StartTls | Close
+from relay.mail.stream import Stream
+from relay.mail.transaction import (
+    MessageReceived,
+    ReceiverOptions,
+    RecipientCheck,
+    Rights,
+    Transaction,
+)
 
 _OK = answers.OK.wire()
 _SENDER_OK = answers.SENDER_OK.wire()
@@ -38,49 +37,54 @@ _RECIPIENT_OK = answers.RECIPIENT_OK.wire()
 _START_CONTENT = answers.START_CONTENT.wire()
 _START_TLS = answers.START_TLS.wire()
 _WILL_TRY = answers.WILL_TRY.wire()
+_LOGGED_IN = answers.LOGGED_IN.wire()
 _HELP = answers.HELP.wire()
 _BYE = answers.BYE.wire()
 
 
-class Receiver:
+class Receiver(Stream):
     """One session. Not thread-safe, needs no loop, and never looks at a clock.
 
-    `may_relay`: the client may submit messages; without it every recipient is refused.
-    `offer_tls`: there is a certificate. `on_refusal` hears of every reply that refuses something.
+    `rights`: what the client may send as by its network; without any it must log in, or is refused
+    each recipient. `offer_tls`: there is a certificate. `clear_login`: AUTH is offered outside TLS
+    as well. `xclient`: the client may speak for others. `on_refusal` hears of every reply that
+    refuses something. `clock`: Unix time, for what is to be sent later.
     """
 
     def __init__(
         self,
         options: ReceiverOptions,
         *,
-        may_relay: bool,
+        rights: Rights | None,
         offer_tls: bool = False,
+        clear_login: bool = False,
+        xclient: bool = False,
         check: RecipientCheck | None = None,
         on_refusal: Callable[[Reply], None] | None = None,
+        clock: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        self.options = options
-        self.state = State.START
+        super().__init__(options, on_refusal)
         #: Inside TLS.
         self.secure = False
         #: What the client called itself, and whether it spoke EHLO.
         self.name = ""
         self.extended = False
-        #: Lines obeyed so far: whoever sends one line for ever makes no progress here.
-        self.lines = 0
         self._offer_tls = offer_tls
-        self._on_refusal = on_refusal
-        self._transaction = Transaction(options, may_relay=may_relay, check=check)
-        self._input = b""
-        self._at = 0
-        self._out: list[bytes] = []
-        self._event: Event | None = None
-        self._errors = self._since_message = 0
-        self._most_commands = options.commands + options.recipients
-
-    @property
-    def pending(self) -> int:
-        """Octets that came in and were not yet looked at."""
-        return len(self._input)
+        self._clear_login = clear_login
+        self._xclient = xclient
+        self._clock = clock
+        #: What the client may do by its network, whoever logs in.
+        self._by_network = rights
+        #: It has logged in.
+        self.authenticated = False
+        self._login: Exchange | None = None
+        self._failed_logins = 0
+        #: Octets of the chunk that are still to come, and whether it is the last one.
+        self._chunk = 0
+        self._last_chunk = False
+        #: Octets of chunks that are not looked at.
+        self._unwanted = 0
+        self._transaction = Transaction(options, rights=rights, check=check, clock=clock)
 
     @property
     def kept(self) -> int:
@@ -93,25 +97,18 @@ class Receiver:
         return self._transaction.size
 
     @property
-    def quiet(self) -> bool:
-        """No transaction is open, so that the session may be ended."""
-        return self.state is State.START or self.state is State.READY
+    def rights(self) -> Rights | None:
+        """What the client may send as now."""
+        return self._transaction.rights
+
+    @property
+    def content_open(self) -> bool:
+        """Content comes in, or more of it is to come."""
+        return self.state is State.CONTENT or self.state is State.CHUNKS
 
     def greeting(self) -> bytes:
         """What is written first of all."""
         return b"220 %b ESMTP Relay\r\n" % self.options.hostname.encode()
-
-    def receive(self, octets: bytes) -> Event | None:
-        """Take what the client sent; the event, if something came up that the caller must do."""
-        if self.state is State.CLOSED or self.state is State.HANDSHAKE:
-            return None
-        self._input = self._input + octets if self._input else octets
-        return None if self.state is State.ADMITTING else self._go_on()
-
-    def output(self) -> bytes:
-        """All replies since the last call, to be written at once."""
-        out, self._out = self._out, []
-        return out[0] if len(out) == 1 else b"".join(out)
 
     def accepted(self, message: str) -> Event | None:
         """The message is durable under this id; goes on with what the client pipelined."""
@@ -124,62 +121,65 @@ class Receiver:
         self._say_no(reply)
         return self._resume()
 
+    def await_handshake(self) -> None:
+        """TLS comes before anything else (RFC 8314): nothing is obeyed until `secured`."""
+        self._reset(State.HANDSHAKE)
+
     def secured(self) -> None:
         """The handshake is done: all that was said before is forgotten (RFC 3207 section 4.2)."""
         self._reset(State.START)
-        self.secure, self.name, self.extended = True, "", False
+        self.secure = self._transaction.secure = True
+        self._be_new(self._by_network)
+
+    def logged_in(self, rights: Rights) -> Event | None:
+        """The login was good; goes on with what the client pipelined."""
+        self._out.append(_LOGGED_IN)
+        self.authenticated, self._transaction.rights = True, rights
+        self._errors = self._since_message = 0
+        return self._resume()
+
+    def not_logged_in(self, reply: Reply) -> Event | None:
+        """The login was not, or cannot be told; goes on with what the client pipelined."""
+        self._say_no(reply)
+        self._failed_logins += 1
+        if self._failed_logins >= self.options.logins:
+            return self.end(answers.TOO_MANY_LOGINS)
+        return self._resume()
+
+    def introduced(self, rights: Rights | None) -> Event | None:
+        """The client whom this one speaks for may send as `rights` say; the session starts anew."""
+        self.state = State.START
+        self._by_network = rights
+        name = self.name
+        self._be_new(rights)
+        self.name = name
+        self._out.append(self.greeting())
+        return self._go_on()
+
+    def _be_new(self, rights: Rights | None) -> None:
+        self._transaction.forget()
+        self._transaction.rights = rights
+        self.name, self.extended, self.authenticated = "", False, False
 
     def drop_content(self) -> None:
         """There is no memory for the content that is coming in: it ends in 452."""
         self._transaction.drop_content()
 
-    def hang_up(self) -> None:
-        """The client is gone: nothing that it sent is looked at any more."""
-        self._reset(State.CLOSED)
-
-    def end(self, reply: Reply) -> Close:
-        """End the session with this reply, whatever its state."""
-        self._say_no(reply)
-        self._reset(State.CLOSED)
-        return Close()
-
-    def _resume(self) -> Event | None:
-        if self.state is State.ADMITTING:
-            self.state = State.READY
-        return self._go_on()
-
-    def _go_on(self) -> Event | None:
-        while self._event is None and self._step():
-            pass
-        self._input, self._at = self._input[self._at :], 0
-        event, self._event = self._event, None
-        return event
-
     def _step(self) -> bool:
         """Take one line or one run of content; False where more must come first."""
         if self._at >= len(self._input):
             return False
+        if self._unwanted or self._chunk:
+            return self._take_chunk()
         if self.state is State.CONTENT:
             return self._take_content()
-        end = self._input.find(b"\n", self._at)
-        length = (end + 1 or len(self._input)) - self._at
-        if length > LONGEST_LINE:
-            self._event = self.end(answers.LINE_TOO_LONG)
-        elif end >= 0:
-            self._take_line(end)
-        return end >= 0
+        return self._take_line(LONGEST_LOGIN if self._may_log_in else LONGEST_LINE)
 
-    def _take_line(self, end: int) -> None:
-        line, self._at = self._input[self._at : end], end + 1
-        self.lines += 1
-        if line[-1:] != b"\r":
-            # Where lines end is in doubt, so nothing that follows may be taken for a command.
-            self._event = self.end(answers.BARE_LF)
-            return
-        self._since_message += 1
-        self._obey(parse_command(line[:-1]))
-        if self._since_message > self._most_commands and self._event is None:
-            self._event = self.end(answers.TOO_MANY_COMMANDS)
+    def _heard(self, line: bytes) -> None:
+        if self.state is State.LOGIN and self._login is not None:
+            self._log_in(self._login.answer(line))
+        else:
+            self._obey(parse_command(line))
 
     def _take_content(self) -> bool:
         end = self._transaction.feed(self._input, self._at)
@@ -187,13 +187,39 @@ class Receiver:
             self._at = len(self._input)
             return False
         self._at = end
+        self._finish()
+        return True
+
+    def _take_chunk(self) -> bool:
+        """Take octets of a chunk, as many as are there; those of an unwanted one are nobody's."""
+        there = len(self._input) - self._at
+        if self._unwanted:
+            taken = min(there, self._unwanted)
+            self._unwanted -= taken
+        else:
+            taken = min(there, self._chunk)
+            self._chunk -= taken
+            self._transaction.feed_chunk(self._input[self._at : self._at + taken])
+        self._at += taken
+        if self.state is State.CONTENT and not self._chunk:
+            self._end_chunk()
+        return True
+
+    def _end_chunk(self) -> None:
+        if self._last_chunk:
+            self._finish()
+        else:
+            self.state = State.CHUNKS
+            self._out.append(_OK)
+
+    def _finish(self) -> None:
+        """The content is whole."""
         message = self._transaction.finish()
         if isinstance(message, MessageReceived):
             self.state, self._event = State.ADMITTING, message
         else:
             self.state = State.READY
             self._refuse(message)
-        return True
 
     def _obey(self, command: Command) -> None:
         kind = command.__class__
@@ -205,23 +231,14 @@ class Receiver:
             self._refuse(reply)
             self._stay_in_step(command)
             return
+        before, self.state = self.state, target
         answer = self._HANDLERS[kind](self, command)
         if isinstance(answer, Reply):
+            self.state = before
             self._refuse(answer)
-        else:
+            self._stay_in_step(command)
+        elif answer:
             self._out.append(answer)
-            self.state = target
-
-    def _refuse(self, reply: Reply) -> None:
-        self._say_no(reply)
-        self._errors += reply.permanent
-        if self._errors >= self.options.errors:
-            self._event = self.end(answers.TOO_MANY_ERRORS)
-
-    def _say_no(self, reply: Reply) -> None:
-        self._out.append(reply.wire())
-        if self._on_refusal is not None:
-            self._on_refusal(reply)
 
     def _stay_in_step(self, command: Command) -> None:
         """End a session whose next octets may be somebody else's words.
@@ -231,7 +248,10 @@ class Receiver:
         """
         if self._event is not None:
             return
-        if isinstance(command, Refused) and command.fatal:
+        if isinstance(command, commands.Bdat):
+            # It came at once, whether it may or not (RFC 3030 section 2).
+            self._unwanted = command.size
+        elif isinstance(command, Refused) and command.fatal:
             self._reset(State.CLOSED)
             self._event = Close()
         elif isinstance(command, commands.Data) and self._at < len(self._input):
@@ -239,15 +259,27 @@ class Receiver:
 
     def _reset(self, state: State) -> None:
         """Forget the transaction, and all input that was not looked at."""
-        self.state = state
-        self._input, self._at = b"", 0
+        super()._reset(state)
+        self._chunk = self._unwanted = 0
+        self._login = None
         self._transaction.forget()
+
+    @property
+    def _may_log_in(self) -> bool:
+        """AUTH is offered now."""
+        return self.options.auth and (self.secure or self._clear_login) and not self.authenticated
 
     def _ehlo(self, command: commands.Ehlo) -> bytes:
         self._transaction.forget()
         self.name, self.extended = command.name, True
-        options, starttls = self.options, self._offer_tls and not self.secure
-        return _capabilities(options.hostname, options.message_size, starttls)
+        return capabilities(
+            self.options,
+            starttls=self._offer_tls and not self.secure,
+            auth=self._may_log_in,
+            secure=self.secure,
+            xclient=self._xclient,
+            now=self._clock(),
+        )
 
     def _helo(self, command: commands.Helo) -> bytes:
         self._transaction.forget()
@@ -258,11 +290,55 @@ class Receiver:
         return self._transaction.begin(command) or _SENDER_OK
 
     def _rcpt(self, command: commands.Rcpt) -> bytes | Reply:
-        return self._transaction.add(command.address) or _RECIPIENT_OK
+        return self._transaction.add(command) or _RECIPIENT_OK
 
-    def _data(self, _: commands.Data) -> bytes:
-        self._transaction.start_content()
-        return _START_CONTENT
+    def _data(self, _: commands.Data) -> bytes | Reply:
+        return self._transaction.start_content() or _START_CONTENT
+
+    def _bdat(self, command: commands.Bdat) -> bytes | Reply:
+        if Extension.CHUNKING not in self.options.extensions:
+            return answers.NOT_IMPLEMENTED
+        self._chunk, self._last_chunk = command.size, command.last
+        self._transaction.feed_chunk(b"")
+        if command.size:
+            # What gets on is no idle talk: content may come in as many chunks as it likes.
+            self._since_message -= 1
+        else:
+            self._end_chunk()
+        return b""
+
+    def _auth(self, command: commands.Auth) -> bytes | Reply:
+        if not self.options.auth:
+            return answers.NO_AUTH
+        if self.authenticated:
+            return answers.LOGGED_IN_ALREADY
+        if not self._may_log_in:
+            return answers.LOGIN_NEEDS_TLS
+        if command.mechanism not in MECHANISMS:
+            return answers.NO_SUCH_MECHANISM
+        self._login = Exchange(command.mechanism)
+        self._log_in(self._login.begin(command.initial))
+        return b""
+
+    def _log_in(self, step: LoginStep) -> None:
+        """Say what the exchange says, or have the login looked up."""
+        if isinstance(step, bytes):
+            self._out.append(step)
+            return
+        self._login = None
+        if isinstance(step, Login):
+            self.state, self._event = State.CHECKING, Authenticate(step)
+        else:
+            self.state = State.READY
+            self._refuse(step)
+
+    def _xclient_(self, command: commands.XClient) -> bytes | Reply:
+        if not self._xclient:
+            return answers.NO_XCLIENT
+        if command.name is not None:
+            self.name = command.name
+        self._event = Introduced(command.address)
+        return b""
 
     def _start_tls(self, _: commands.StartTls) -> bytes | Reply:
         if not self._offer_tls or self.secure:
@@ -288,6 +364,9 @@ class Receiver:
         commands.Mail: _mail,
         commands.Rcpt: _rcpt,
         commands.Data: _data,
+        commands.Bdat: _bdat,
+        commands.Auth: _auth,
+        commands.XClient: _xclient_,
         commands.StartTls: _start_tls,
         commands.Rset: _rset,
         commands.Noop: lambda _self, _: _OK,
@@ -295,11 +374,3 @@ class Receiver:
         commands.Help: lambda _self, _: _HELP,
         commands.Quit: _quit,
     }
-
-
-@lru_cache(maxsize=16)
-def _capabilities(hostname: str, size: int, starttls: bool) -> bytes:
-    lines = [hostname, "PIPELINING", f"SIZE {size}", *(["STARTTLS"] if starttls else [])]
-    lines += ["8BITMIME", "ENHANCEDSTATUSCODES", "HELP"]
-    last = len(lines) - 1
-    return "".join(f"250{' -'[i < last]}{line}\r\n" for i, line in enumerate(lines)).encode()

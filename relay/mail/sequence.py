@@ -21,6 +21,9 @@ class State(Enum):
     SENDER = "MAIL was accepted"
     RECIPIENTS = "a recipient was accepted"
     CONTENT = "content comes in"
+    CHUNKS = "a chunk of the content was accepted"
+    LOGIN = "a challenge awaits its answer"
+    CHECKING = "a login awaits its answer"
     ADMITTING = "a message awaits its answer"
     HANDSHAKE = "TLS begins"
     CLOSED = "nothing is read any more"
@@ -36,12 +39,15 @@ TRANSITIONS: dict[State, dict[type[Command], State]] = {
         commands.Vrfy: State.START,
         commands.Help: State.START,
         commands.Quit: State.CLOSED,
+        commands.XClient: State.CHECKING,
     },
     State.READY: {
         commands.Ehlo: State.READY,
         commands.Helo: State.READY,
         commands.Mail: State.SENDER,
         commands.StartTls: State.HANDSHAKE,
+        commands.Auth: State.LOGIN,
+        commands.XClient: State.CHECKING,
         commands.Rset: State.READY,
         commands.Noop: State.READY,
         commands.Vrfy: State.READY,
@@ -63,10 +69,22 @@ TRANSITIONS: dict[State, dict[type[Command], State]] = {
         commands.Helo: State.READY,
         commands.Rcpt: State.RECIPIENTS,
         commands.Data: State.CONTENT,
+        commands.Bdat: State.CONTENT,
         commands.Rset: State.READY,
         commands.Noop: State.RECIPIENTS,
         commands.Vrfy: State.RECIPIENTS,
         commands.Help: State.RECIPIENTS,
+        commands.Quit: State.CLOSED,
+    },
+    # After BDAT comes BDAT alone (RFC 3030 section 2), until LAST or RSET.
+    State.CHUNKS: {
+        commands.Ehlo: State.READY,
+        commands.Helo: State.READY,
+        commands.Bdat: State.CONTENT,
+        commands.Rset: State.READY,
+        commands.Noop: State.CHUNKS,
+        commands.Vrfy: State.CHUNKS,
+        commands.Help: State.CHUNKS,
         commands.Quit: State.CLOSED,
     },
 }
@@ -78,6 +96,6 @@ def out_of_sequence(state: State, command: Command) -> Reply:
         return command.reply
     if state is State.START:
         return answers.GREET_FIRST
-    if isinstance(command, commands.Data) and state is State.SENDER:
+    if isinstance(command, commands.Data | commands.Bdat) and state is State.SENDER:
         return answers.NO_RECIPIENTS
     return answers.SENDER_FIRST if state is State.READY else answers.IN_TRANSACTION

@@ -10,11 +10,14 @@ from email.utils import format_datetime
 from functools import lru_cache
 
 
-def with_keyword(*, extended: bool, secure: bool) -> str:
-    """SMTP after HELO, ESMTP after EHLO, ESMTPS inside TLS, to which only EHLO leads."""
-    if secure:
-        return "ESMTPS"
-    return "ESMTP" if extended else "SMTP"
+def with_keyword(
+    *, extended: bool, secure: bool, authenticated: bool = False, smtputf8: bool = False
+) -> str:
+    """SMTP after HELO, ESMTP after EHLO; S inside TLS, A after AUTH (RFC 3848); UTF8SMTP where the
+    message needs it (RFC 6531 section 4.3)."""
+    if not (extended or secure):
+        return "SMTP"
+    return f"{'UTF8SMTP' if smtputf8 else 'ESMTP'}{'S' * secure}{'A' * authenticated}"
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,8 @@ on a line of its own.
 
 from __future__ import annotations
 
+from relay.mail.client_commands import bdat
+
 #: The final dot, after content that ended in CRLF; alone, it ends empty content.
 FINAL_DOT = b".\r\n"
 
@@ -40,3 +42,30 @@ class DotStuffer:
     def end(self) -> bytes:
         """What follows the last piece: the final dot, on a line of its own."""
         return FINAL_DOT if self._tail == b"\r\n" else b"\r\n" + FINAL_DOT
+
+
+class Chunk:
+    """Content as it is, behind a BDAT that tells its size (RFC 3030 section 2).
+
+    `feed` and `end` as of DotStuffer. `end` raises ValueError where it was not of that size: then
+    nobody may go on with the connection.
+    """
+
+    __slots__ = ("_begun", "_left")
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._begun = False
+
+    def feed(self, piece: bytes) -> bytes:
+        """The piece as it is sent."""
+        head = b"" if self._begun else bdat(self._left)
+        self._begun = True
+        self._left -= len(piece)
+        return head + piece
+
+    def end(self) -> bytes:
+        """What follows the last piece: nothing."""
+        if self._left:
+            raise ValueError("the content has not the size that was told")
+        return b""

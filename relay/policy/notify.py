@@ -20,18 +20,27 @@ _ASKED_BY = {
 }
 
 
-def wanted(sender: str, notify: str, fate: str) -> bool:
+def wanted(sender: str, notify: str, fate: str, *, passed_on: bool = False) -> bool:
     """Whether the sender wants a DSN about a recipient with this NOTIFY that met this fate.
 
     Never about a message from the null sender, for that may itself be a DSN and two servers could
-    go on for ever (RFC 5321 section 6.1).
+    go on for ever (RFC 5321 section 6.1). Nor of a success where it was `passed_on` to a host that
+    knows DSN: that one reports (RFC 3461 section 5.2.1).
     """
+    if passed_on and fate == "delivered":
+        return False
     keyword = _ASKED_BY.get(fate)
     return bool(sender) and keyword is not None and keyword in _keywords(notify)
 
 
 def _keywords(notify: str) -> Container[str]:
     return notify.upper().replace(" ", "").split(",") if notify else DEFAULT
+
+
+def notify_of(recipients: Iterable[Recipient]) -> tuple[tuple[str, str], ...]:
+    """NOTIFY and ORCPT of each recipient; none at all where nothing was asked of any."""
+    asked = tuple((recipient.notify, recipient.orcpt) for recipient in recipients)
+    return asked if any(map(any, asked)) else ()
 
 
 def asks_for_failures(sender: str, recipients: Iterable[Recipient]) -> bool:

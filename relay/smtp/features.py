@@ -30,8 +30,12 @@ class Features(Struct, frozen=True):
     smtputf8: bool = False
     #: RFC 3461.
     dsn: bool = False
+    #: RFC 6710.
+    mt_priority: bool = False
     #: RFC 3030.
     chunking: bool = False
+    #: RFC 3030 section 3.
+    binary_mime: bool = False
     #: RFC 3207. False once TLS is on.
     starttls: bool = False
     #: RFC 8689.
@@ -58,7 +62,9 @@ def features_of(extensions: Mapping[str, str]) -> Features:
         eight_bit_mime="8bitmime" in extensions,
         smtputf8="smtputf8" in extensions,
         dsn="dsn" in extensions,
+        mt_priority="mt-priority" in extensions,
         chunking="chunking" in extensions,
+        binary_mime="binarymime" in extensions,
         starttls="starttls" in extensions,
         requiretls="requiretls" in extensions,
         mail_max=int(mail_max[1]) if mail_max else 0,

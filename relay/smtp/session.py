@@ -15,12 +15,12 @@ from contextlib import aclosing
 from typing import cast
 
 from relay.errors import RelayError
-from relay.mail.client_commands import QUIT, wire
+from relay.mail.client_commands import QUIT, bdat, wire
 from relay.mail.exchange import Step
 from relay.mail.outcome import Failure, Scope
 from relay.mail.replies import ReplyParser
 from relay.mail.reply import Reply
-from relay.mail.transparency import FINAL_DOT, DotStuffer, stuffed
+from relay.mail.transparency import FINAL_DOT, Chunk, DotStuffer, stuffed
 from relay.smtp import failures
 from relay.smtp.deadline import Deadline
 from relay.smtp.features import Features
@@ -300,7 +300,8 @@ class Session(asyncio.Protocol):
     def _content(self, underway: Underway) -> None:
         body = underway.transaction.body
         if body is not None and len(body) <= PIECE:
-            self._finish(underway, stuffed(body))
+            chunked = underway.chunked
+            self._finish(underway, bdat(len(body)) + body if chunked else stuffed(body))
             return
         self._arm(self.timeouts.block)
         self._sending = self._loop.create_task(self._send(underway))
@@ -322,7 +323,8 @@ class Session(asyncio.Protocol):
 
     async def _send(self, underway: Underway) -> None:
         """Send content piece by piece, each when the one before has left this process."""
-        stuffer = DotStuffer()
+        size = underway.transaction.size
+        stuffer = Chunk(size) if underway.chunked else DotStuffer()
         held = b""
         source = cast(AsyncGenerator[bytes], pieces(underway.transaction))
         async with aclosing(source):

@@ -27,6 +27,15 @@ class Transaction(Struct, frozen=True, eq=False):
     smtputf8: bool = False
     body: bytes | None = None
     chunks: Callable[[], AsyncIterator[bytes]] | None = None
+    #: Content that is not made of lines: it goes by BDAT, and to no host that does not know that.
+    binary: bool = False
+    #: RET and ENVID of RFC 3461, and for each recipient NOTIFY and ORCPT, or none at all: told to a
+    #: host that knows DSN.
+    ret: str = ""
+    envid: str = ""
+    notify: tuple[tuple[str, str], ...] = ()
+    #: MT-PRIORITY of RFC 6710, told to a host that knows it.
+    mt_priority: int = 0
     #: The driver's own; the session does not look at it.
     token: object = None
 

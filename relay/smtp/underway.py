@@ -16,15 +16,30 @@ class Underway(Exchange):
     __slots__ = ("_script", "transaction")
 
     def __init__(self, transaction: Transaction, features: Features, *, reset: bool) -> None:
-        super().__init__(len(transaction.recipients), pipelined=features.pipelining, reset=reset)
+        super().__init__(
+            len(transaction.recipients),
+            pipelined=features.pipelining,
+            reset=reset,
+            chunked=transaction.binary,
+        )
         self.transaction = transaction
         mail = mail_from(
             transaction.sender,
             size=transaction.size if features.size else 0,
             eight_bit=transaction.eight_bit and features.eight_bit_mime,
+            binary=transaction.binary,
             smtputf8=transaction.smtputf8,
+            ret=transaction.ret if features.dsn else "",
+            envid=transaction.envid if features.dsn else "",
+            mt_priority=transaction.mt_priority if features.mt_priority else 0,
         )
-        script = [mail, *map(rcpt_to, transaction.recipients), DATA]
+        if features.dsn and transaction.notify:
+            pairs = zip(transaction.recipients, transaction.notify, strict=True)
+            script = [mail, *(rcpt_to(recipient, *asked) for recipient, asked in pairs)]
+        else:
+            script = [mail, *map(rcpt_to, transaction.recipients)]
+        if not transaction.binary:
+            script.append(DATA)
         if reset:
             script.insert(0, RSET)
         self._script = script
@@ -57,6 +72,9 @@ def _unfit(transaction: Transaction, features: Features) -> Reply | None:
         return Reply(552, "5.3.4", text)
     if transaction.smtputf8 and not features.smtputf8:
         return Reply(553, "5.6.7", "the message needs SMTPUTF8, which the host does not offer")
+    if transaction.binary and not (features.binary_mime and features.chunking):
+        # RFC 3030 section 3: what cannot be converted is returned; content is not changed here.
+        return Reply(554, "5.6.3", "the message needs BINARYMIME, which the host does not offer")
     if transaction.eight_bit and not features.eight_bit_mime:
         return Reply(554, "5.6.3", "the message needs 8BITMIME, which the host does not offer")
     return None

@@ -88,6 +88,8 @@ class FinalOutcome(Struct, frozen=True):
     content: bytes
     #: How many chunks the content lies in; 0: in one piece.
     chunks: int = 0
+    #: The host knows DSN: of what it took it reports itself.
+    passed_on: bool = False
 
 
 class Outbox:
@@ -218,6 +220,7 @@ class Outbox:
             host,
             await self._content(message, stored.chunks, octets),
             stored.chunks,
+            ended.attempt is not None and ended.attempt.dsn,
         )
 
     async def _results(

@@ -40,6 +40,16 @@ REASONS = {
     "BARE_LF": "newline",
     "LOOP": "loop",
     "NO_RELAYING": "relaying",
+    "HEADER_TOO_LARGE": "size",
+    "NEEDS_TLS": "tls",
+    "LOGIN_NEEDS_TLS": "tls",
+    "LOG_IN_FIRST": "login",
+    "LOGIN_REFUSED": "login",
+    "LOGIN_UNAVAILABLE": "login",
+    "TOO_MANY_LOGINS": "login",
+    "NOT_YOUR_SENDER": "sender",
+    "NOT_YOUR_FROM": "sender",
+    "BAD_FROM": "sender",
 }
 
 

@@ -68,6 +68,15 @@ def test_commands_name_what_they_have_a_value_for() -> None:
     )
 
 
+def test_what_was_asked_for_a_message_is_asked_of_the_next_host() -> None:
+    asked = mail_from("a@b", ret="HDRS", envid="x+2By", mt_priority=-3)
+    assert asked == "MAIL FROM:<a@b> MT-PRIORITY=-3 RET=HDRS ENVID=x+2By"
+    asked = rcpt_to("c@d", "SUCCESS,DELAY", "rfc822;c+40d")
+    assert asked == "RCPT TO:<c@d> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;c+40d"
+    assert mail_from("a@b", envid="x\r\nDATA") == "MAIL FROM:<a@b>"
+    assert rcpt_to("c@d", orcpt="rfc822;a b") == "RCPT TO:<c@d>"
+
+
 @given(st.text(max_size=30))
 def test_whatever_can_be_sent_makes_one_line(address: str) -> None:
     if sendable(address, smtputf8=True):

@@ -56,6 +56,19 @@ async def test_what_does_not_fit_the_host_is_not_sent(
     assert len([command for command in mx.commands if command.startswith("MAIL")]) == 1
 
 
+@pytest.mark.parametrize("known", [True, False])
+async def test_what_was_asked_for_is_passed_on_to_a_host_that_knows_it(known: bool) -> None:
+    fields = {"ret": "FULL", "envid": "x", "mt_priority": 4, "notify": (("NEVER", ""), ("", "u;v"))}
+    asking = message(1, "a@s.example", "b@s.example", **fields)
+    extensions = (*EXTENSIONS, "DSN", "MT-PRIORITY MIXER") if known else EXTENSIONS
+    async with Mx(extensions=extensions) as mx:
+        await run(mx, Recorder([asking]), 1)
+    mail, first, second = (one for one in mx.commands if one.startswith(("MAIL", "RCPT")))
+    assert mail.endswith(" MT-PRIORITY=4 RET=FULL ENVID=x") is known
+    assert first == "RCPT TO:<a@s.example>" + " NOTIFY=NEVER" * known
+    assert second == "RCPT TO:<b@s.example>" + " ORCPT=u;v" * known
+
+
 async def test_what_does_not_fit_may_lie_behind_what_does() -> None:
     async with Mx(extensions=("PIPELINING", "SIZE 100")) as mx:
         recorder = Recorder([message(1), message(2, size=101), message(3)])

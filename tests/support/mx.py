@@ -128,6 +128,7 @@ class _Conversation:
         self.unread = b""
         self.sender = ""
         self.recipients: list[str] = []
+        self.chunks = b""
         self.secure = False
 
     async def hold(self) -> None:
@@ -218,6 +219,23 @@ class _Conversation:
             self.mx.taken.append(envelope)
             self.mx.changed.set()
 
+    async def on_bdat(self, command: str) -> None:
+        words = command.upper().split()
+        while len(self.unread) < int(words[1]):
+            data = await self.reader.read(65_536)
+            if not data:
+                raise EOFError
+            self.unread += data
+        self.chunks += self.unread[: int(words[1])]
+        self.unread = self.unread[int(words[1]) :]
+        default = "250 2.0.0 taken" if self.recipients else "554 5.5.1 no valid recipients"
+        envelope = Taken(self.sender.strip("<>"), tuple(self.recipients), self.chunks)
+        if words[-1] == "LAST":
+            self.reset()
+        if (await self.say(command, default)).startswith("250") and words[-1] == "LAST":
+            self.mx.taken.append(envelope)
+            self.mx.changed.set()
+
     async def on_rset(self, command: str) -> None:
         self.reset()
         await self.say(command, "250 2.0.0 ok")
@@ -228,4 +246,5 @@ class _Conversation:
 
     def reset(self) -> None:
         self.sender = ""
+        self.chunks = b""
         self.recipients = []

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from ipaddress import IPv4Network
 
 from relay.ingress.access import Limits
+from relay.ingress.door import Door
 from relay.ingress.listener import Listen
-from relay.ingress.reception import ReceptionOptions
+from relay.ingress.reception import Logins, ReceptionOptions
 from relay.ingress.smtp import SmtpServer
 from relay.mail.reply import Reply
 from relay.mail.transaction import ReceiverOptions
@@ -85,6 +86,8 @@ class Servers:
         tls: bool = False,
         listen: Listen | None = None,
         clients: Limits | None = None,
+        door: Door | None = None,
+        logins: Logins | None = None,
         **options: float | str,
     ) -> int:
         """The port of a server with these options."""
@@ -96,9 +99,10 @@ class Servers:
                 **options,  # type: ignore[arg-type]
             ),
             networks=networks,
-            tls=self._certificate if tls else None,
+            tls=self._certificate if tls or (door is not None) else None,
+            logins=logins,
             metrics=self.tally,
         )
         self.running.append(server)
-        await server.start([listen or Listen("127.0.0.1", 0)])
+        await server.start([listen or Listen("127.0.0.1", 0, door=door)])
         return server.addresses[0][1]

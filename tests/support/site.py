@@ -22,7 +22,10 @@ import uvloop
 from tests.support.valkey import free_port
 
 _T = TypeVar("_T")
-_EHLO = "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SIZE 0\r\n250 ENHANCEDSTATUSCODES"
+_EHLO = (
+    "250-sink.test\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-SIZE 0\r\n"
+    "250 ENHANCEDSTATUSCODES"
+)
 _ID = re.compile(rb"^X-Test-Id: *(\S+)", re.MULTILINE)
 _PATH = re.compile(r"<([^>]*)>")
 

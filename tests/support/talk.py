@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from relay.mail.receiver import Close, Event, Receiver, StartTls
+from collections.abc import Mapping
+
+from relay.identity.principal import NETWORK, WRONG, Principal
+from relay.mail.events import Authenticate, Close, Event, Introduced, StartTls
+from relay.mail.receiver import Receiver
 from relay.mail.reply import Reply
-from relay.mail.transaction import MessageReceived, ReceiverOptions
+from relay.mail.transaction import MessageReceived, ReceiverOptions, Rights
 
 OPTIONS = ReceiverOptions("relay.example", message_size=10_000, recipients=3, errors=5, commands=9)
 
@@ -12,12 +16,30 @@ OPTIONS = ReceiverOptions("relay.example", message_size=10_000, recipients=3, er
 class Talk:
     """A receiver and all that came of it; each message is accepted as soon as it is received."""
 
-    def __init__(self, *, may_relay: bool = True, offer_tls: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        options: ReceiverOptions = OPTIONS,
+        rights: Rights | None = NETWORK,
+        offer_tls: bool = False,
+        clear_login: bool = False,
+        xclient: bool = False,
+        logins: Mapping[tuple[str, str], Principal] = {},
+        networks: tuple[str, ...] = (),
+    ) -> None:
+        """`logins`: who has which name and password. `networks`: addresses that may submit."""
+        self.logins = logins
+        self.networks = networks
+        self.tried: list[tuple[str, str]] = []
+        self.spoken_for: list[str | None] = []
         self.refusals: list[Reply] = []
         self.receiver = Receiver(
-            OPTIONS,
-            may_relay=may_relay,
+            options,
+            rights=rights,
             offer_tls=offer_tls,
+            clear_login=clear_login,
+            xclient=xclient,
+            clock=lambda: 1_790_000_000.0,
             check=lambda sender, recipient: (
                 Reply(550, "5.1.1", "No such user") if recipient.startswith("nobody@") else None
             ),
@@ -42,6 +64,15 @@ class Talk:
         if isinstance(event, MessageReceived):
             self.messages.append(event)
             return self.receiver.accepted(f"id{len(self.messages)}")
+        if isinstance(event, Authenticate):
+            self.tried.append((event.login.name, event.login.password))
+            found = self.logins.get(self.tried[-1])
+            if found is None:
+                return self.receiver.not_logged_in(WRONG.reply)
+            return self.receiver.logged_in(found)
+        if isinstance(event, Introduced):
+            self.spoken_for.append(event.address)
+            return self.receiver.introduced(NETWORK if event.address in self.networks else None)
         self.closed |= isinstance(event, Close)
         self.starts_tls |= isinstance(event, StartTls)
         return None

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from relay.mail import command as c
 from relay.mail.command import Command, Refused, parse_command
+from relay.mail.wishes import Wishes
 
 
 @pytest.mark.parametrize(
@@ -17,10 +18,16 @@ from relay.mail.command import Command, Refused, parse_command
         (b"MAIL FROM:<a@d.example>", c.Mail("a@d.example")),
         (b"mail from:<>", c.Mail("")),
         (b"MAIL FROM: <a@d.example> ", c.Mail("a@d.example")),
-        (b"MAIL FROM:<a@d.example> SIZE=1000", c.Mail("a@d.example", 1000)),
-        (b"MAIL FROM:<a@d.example> body=8bitmime size=7", c.Mail("a@d.example", 7, True)),
-        (b"MAIL FROM:<a@d.example> BODY=7BIT", c.Mail("a@d.example")),
-        (b'MAIL FROM:<"a> SIZE=1"@d.example> SIZE=2', c.Mail('"a> SIZE=1"@d.example', 2)),
+        (b"MAIL FROM:<a@d.example> SIZE=1000", c.Mail("a@d.example", Wishes(size=1000))),
+        (
+            b"MAIL FROM:<a@d.example> body=8bitmime size=7",
+            c.Mail("a@d.example", Wishes(size=7, eight_bit=True)),
+        ),
+        (b"MAIL FROM:<a@d.example> BODY=7BIT", c.Mail("a@d.example", Wishes())),
+        (
+            b'MAIL FROM:<"a> SIZE=1"@d.example> SIZE=2',
+            c.Mail('"a> SIZE=1"@d.example', Wishes(size=2)),
+        ),
         (b"RCPT TO:<b@d.example>", c.Rcpt("b@d.example")),
         (b"rcpt to:<postmaster>", c.Rcpt("postmaster")),
         (b"DATA", c.Data()),
@@ -62,8 +69,6 @@ def test_a_command_is_read(line: bytes, command: Command) -> None:
         (b"STARTTLS now", "501 5.5.4"),
         (b"NOOP " + b"x" * 600, "500 5.5.2"),
         (b"EXPN list", "502 5.5.1"),
-        (b"AUTH PLAIN =", "502 5.5.1"),
-        (b"BDAT 10 LAST", "502 5.5.1"),
         (b"MAIL", "501 5.1.7"),
         (b"MAIL FROM <a@d.example>", "501 5.1.7"),
         (b"MAIL FROM:a@d.example", "501 5.1.7"),
@@ -76,17 +81,11 @@ def test_a_command_is_read(line: bytes, command: Command) -> None:
         (b"MAIL FROM:<a@d.example> SIZE=-1", "501 5.5.4"),
         (b"MAIL FROM:<a@d.example> SIZE=" + b"9" * 21, "501 5.5.4"),
         (b"MAIL FROM:<a@d.example> SIZE=1 size=1", "501 5.5.4"),
-        (b"MAIL FROM:<a@d.example> BODY=BINARYMIME", "501 5.5.4"),
         (b"MAIL FROM:<a@d.example> BODY=7BIT=8BITMIME", "501 5.5.4"),
-        (b"MAIL FROM:<a@d.example> SMTPUTF8", "555 5.5.4"),
-        (b"MAIL FROM:<a@d.example> RET=FULL", "555 5.5.4"),
-        (b"MAIL FROM:<a@d.example> AUTH=<>", "555 5.5.4"),
         ("MAIL FROM:<ü@d.example>".encode(), "553 5.6.7"),
         (b"RCPT TO:<>", "501 5.1.3"),
         (b"RCPT FROM:<b@d.example>", "501 5.1.3"),
-        (b"RCPT TO:<b@d.example> NOTIFY=NEVER", "555 5.5.4"),
         (b"RCPT TO:<b@d.example> x y= z", "501 5.5.4"),
-        ("RCPT TO:<b@ü.example>".encode(), "553 5.6.7"),
     ],
     ids=repr,
 )
@@ -107,7 +106,7 @@ def test_http_ends_the_session(verb: bytes) -> None:
 
 def test_a_long_path_has_more_room_than_other_commands() -> None:
     line = b"MAIL FROM:<a@d.example>" + b" " * 1000 + b"SIZE=5"
-    assert parse_command(line) == c.Mail("a@d.example", 5)
+    assert parse_command(line) == c.Mail("a@d.example", Wishes(size=5))
 
 
 @given(

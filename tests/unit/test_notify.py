@@ -1,6 +1,7 @@
 import pytest
 
-from relay.policy.notify import wanted
+from relay.mail.envelope import Recipient
+from relay.policy.notify import notify_of, wanted
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,19 @@ from relay.policy.notify import wanted
 def test_the_sender_is_told_what_notify_asks_for(notify: str, told: set[str]) -> None:
     fates = ("bounced", "expired", "suppressed", "delivered", "deferred", "cancelled", "held")
     assert {fate for fate in fates if wanted("a@s.example", notify, fate)} == told
+
+
+def test_a_success_is_reported_by_the_host_that_was_asked_to() -> None:
+    assert wanted("a@s.example", "SUCCESS,FAILURE", "delivered")
+    assert not wanted("a@s.example", "SUCCESS,FAILURE", "delivered", passed_on=True)
+    assert wanted("a@s.example", "SUCCESS,FAILURE", "bounced", passed_on=True)
+
+
+def test_what_was_asked_is_told_for_all_recipients_or_for_none() -> None:
+    plain = Recipient("a@s.example")
+    asking = Recipient("b@s.example", "NEVER", "rfc822;b")
+    assert notify_of((plain, plain)) == ()
+    assert notify_of((plain, asking)) == (("", ""), ("NEVER", "rfc822;b"))
 
 
 @pytest.mark.parametrize("notify", ["", "FAILURE", "SUCCESS,FAILURE,DELAY"])

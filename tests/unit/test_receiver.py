@@ -2,11 +2,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from relay.identity.principal import NETWORK
 from relay.mail import command as c
-from relay.mail.receiver import Close, Receiver
+from relay.mail.events import Close
+from relay.mail.receiver import Receiver
 from relay.mail.reply import Reply
 from relay.mail.sequence import TRANSITIONS, State
-from relay.mail.transaction import MessageReceived
+from relay.mail.transaction import MessageReceived, Rights
 from tests.support.smuggling import VARIANTS, smuggling
 from tests.support.talk import OPTIONS, Talk
 
@@ -15,8 +17,8 @@ MESSAGE = (
 )
 
 
-def greeted(*, may_relay: bool = True, offer_tls: bool = False) -> Talk:
-    talk = Talk(may_relay=may_relay, offer_tls=offer_tls)
+def greeted(*, rights: Rights | None = NETWORK, offer_tls: bool = False) -> Talk:
+    talk = Talk(rights=rights, offer_tls=offer_tls)
     talk.say(b"EHLO client.example\r\n")
     return talk
 
@@ -134,7 +136,7 @@ def test_beyond_the_most_recipients_the_others_are_to_be_sent_later() -> None:
 
 
 def test_a_client_that_may_not_relay_is_refused_every_recipient() -> None:
-    talk = greeted(may_relay=False)
+    talk = greeted(rights=None)
     for recipient in (b"b@d.example", b"postmaster", b"b%d.example@relay.example"):
         replies = talk.say(b"MAIL FROM:<a@relay.example>\r\nRCPT TO:<" + recipient + b">\r\n")
         assert replies[-1] == "554 5.7.1"
@@ -240,7 +242,7 @@ def test_nothing_behind_starttls_is_obeyed_and_all_before_it_forgotten() -> None
 
 
 def test_nothing_behind_a_message_is_looked_at_until_it_is_answered() -> None:
-    receiver = Receiver(OPTIONS, may_relay=True)
+    receiver = Receiver(OPTIONS, rights=NETWORK)
     event = receiver.receive(b"HELO client.example\r\n" + MESSAGE + b"NOOP\r\n" + MESSAGE)
     assert isinstance(event, MessageReceived)
     assert receiver.output().count(b"\r\n") == 4

@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 
 from relay import log, metrics
-from relay.ingress.access import client_of
 from relay.ingress.pace import Pace
 from relay.mail import answers
 from relay.mail.reply import Reply
+from relay.policy.credential import counts_as
 from relay.submission import CONFLICT, FULL, SHARE, Submission
 
 #: Refusals that the submitter has counted.
@@ -21,6 +21,7 @@ _COUNTED = frozenset((FULL, SHARE, CONFLICT, answers.STORE_UNAVAILABLE))
 _REASONS: dict[Reply, str] = {
     answers.NO_RELAYING: "relaying",
     answers.TOO_LARGE: "size",
+    answers.HEADER_TOO_LARGE: "size",
     answers.BARE_LINE_END: "newline",
     answers.BARE_LF: "newline",
     answers.LOOP: "loop",
@@ -39,8 +40,17 @@ _REASONS: dict[Reply, str] = {
     answers.TOO_SLOW: "timeout",
     answers.SHUTTING_DOWN: "stopping",
     answers.NO_TLS: "tls",
+    answers.NEEDS_TLS: "tls",
+    answers.LOGIN_NEEDS_TLS: "tls",
+    answers.LOG_IN_FIRST: "login",
+    answers.TOO_MANY_LOGINS: "login",
+    answers.NOT_YOUR_SENDER: "sender",
+    answers.NOT_YOUR_FROM: "sender",
+    answers.BAD_FROM: "sender",
     answers.NO_LITERALS: "recipient",
 }
+#: The same for replies whose text says for how long.
+_BY_CODE = {450: "quota", 454: "login", 535: "login"}
 
 
 #: Refusals of one client that are logged in a minute, so that a flood does not fill the log too.
@@ -82,9 +92,9 @@ class ReceptionCounts:
         """Something was refused."""
         if reply in _COUNTED:
             return
-        reason = _REASONS.get(reply, "syntax")
+        reason = _REASONS.get(reply) or _BY_CODE.get(reply.code, "syntax")
         metrics.REFUSED["smtp", reason].inc()
-        who, now = client_of(client), time.monotonic()
+        who, now = counts_as(client), time.monotonic()
         if not self._logged.over(who, now):
             self._logged.note(who, now)
             log.refused(reply, reason=reason, origin="smtp", client=client)

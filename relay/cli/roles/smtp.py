@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
-import ssl
 from argparse import Namespace
-from ipaddress import ip_network
 from pathlib import Path
 
-from relay import heap, log, metrics
+from relay import heap, log
 from relay.cli import exits
 from relay.cli.roles.counts import ReceptionCounts
+from relay.cli.roles.doors import listeners, receiver_options
 from relay.cli.roles.endpoint import endpoint
+from relay.cli.roles.identity import identity
 from relay.cli.roles.process import run
 from relay.config import Settings, load_settings
-from relay.config.values import split_endpoint
 from relay.ingress.access import Limits
-from relay.ingress.certificate import expires
 from relay.ingress.fullness import Fullness
-from relay.ingress.listener import Listen, server_tls
 from relay.ingress.reception import ReceptionOptions
+from relay.ingress.renewal import Certificate
 from relay.ingress.smtp import serve
 from relay.mail import answers
-from relay.mail.transaction import ReceiverOptions
 from relay.store.access import Access
 from relay.store.admission import Admission, AdmissionOptions
 from relay.store.client import ClientOptions, StoreClient
@@ -51,16 +47,8 @@ def smtp(arguments: Namespace) -> int:
 def reception_options(settings: Settings) -> ReceptionOptions:
     """Reception's limits from the settings."""
     limits = settings.smtp.limits
-    receiver = ReceiverOptions(
-        hostname=settings.smtp.hostname or socket.getfqdn(),
-        message_size=limits.message_size,
-        recipients=limits.recipients,
-        errors=limits.errors,
-        commands=limits.commands,
-        hops=limits.hops,
-    )
     return ReceptionOptions(
-        receiver,
+        receiver_options(settings),
         idle=limits.idle,
         message_time=limits.message_time,
         clients=Limits(
@@ -76,12 +64,6 @@ def reception_options(settings: Settings) -> ReceptionOptions:
     )
 
 
-def listeners(settings: Settings) -> list[Listen]:
-    """Where to listen, shared with the other processes of this role."""
-    places = [split_endpoint(endpoint) for endpoint in settings.smtp.listen]
-    return [Listen(host, port, "smtp.listen", shared=True) for host, port in places]
-
-
 def _reasons(client: StoreClient, full: Fullness, stop: asyncio.Event) -> list[str]:
     """Why messages are not accepted just now."""
     reasons = [full.reason] if full.reason else []
@@ -92,17 +74,11 @@ def _reasons(client: StoreClient, full: Fullness, stop: asyncio.Event) -> list[s
     return reasons
 
 
-def _tls(certificate: str, key: str) -> ssl.SSLContext:
-    context = server_tls(certificate, key)
-    with contextlib.suppress(ValueError):
-        # It is good enough for OpenSSL, so it serves, even if its date cannot be told.
-        until = expires(Path(certificate).read_text(encoding="ascii", errors="replace"))
-        metrics.CERTIFICATE_EXPIRES.labels("smtp").set(until)
-    return context
-
-
 async def _serve(settings: Settings, stop: asyncio.Event) -> int:
     store, tls = settings.store, settings.smtp.tls
+    # What is wrong with the settings is told before anything is done.
+    places = listeners(settings)
+    certificate = Certificate(tls.certificate, tls.key) if tls.certificate else None
     async with contextlib.AsyncExitStack() as stack:
         access = Access(
             servers_of(store.url),
@@ -133,6 +109,8 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
         await stack.enter_async_context(
             endpoint(settings, "smtp", lambda: _reasons(client, full, stop))
         )
+        logins = identity(settings, client)
+        stack.callback(logins.close)
         server = await serve(
             Submitter(
                 admission,
@@ -142,14 +120,20 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
                 Control(client, store.partitions).withdraw,
             ),
             reception_options(settings),
-            listeners(settings),
-            networks=[ip_network(network) for network in settings.smtp.networks],
-            tls=_tls(tls.certificate, tls.key) if tls.certificate else None,
+            places,
+            tls=certificate.tls if certificate is not None else None,
+            logins=logins,
             metrics=ReceptionCounts(),
             check=lambda _sender, _recipient: answers.NO_ROOM if full() else None,
         )
+        if certificate is not None:
+            renewal = asyncio.create_task(certificate.watch(server.use_certificate))
+            stack.callback(renewal.cancel)
         heap.settle()
-        _log.info("listening", places=", ".join(settings.smtp.listen))
+        own = settings.submission
+        _log.info(
+            "listening", places=", ".join((*settings.smtp.listen, *own.listen, *own.implicit_tls))
+        )
         await stop.wait()
         await server.stop(_GRACE)
     return exits.OK

@@ -69,7 +69,7 @@ async def test_empty_content_is_a_message(servers: Servers) -> None:
 
 async def test_a_large_message_comes_in_chunks(servers: Servers) -> None:
     port = await servers.start()
-    content = b"".join(b"%076d\r\n" % n for n in range(20_000))
+    content = b"\r\n" + b"".join(b"%076d\r\n" % n for n in range(20_000))
     async with greeted(port) as client:
         assert (await client.say(ENVELOPE + content + b".\r\n", 4))[-1].startswith("250 ")
     [submission] = servers.submitter.submissions

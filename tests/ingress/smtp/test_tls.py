@@ -71,7 +71,7 @@ async def test_a_message_of_many_reads_comes_in_whole_inside_tls(
     servers: Servers, trusting: ssl.SSLContext
 ) -> None:
     port = await servers.start(tls=True)
-    content = b"".join(b"%076d\r\n" % n for n in range(10_000))
+    content = b"\r\n" + b"".join(b"%076d\r\n" % n for n in range(10_000))
     async with greeted(port) as client:
         await client.say(b"STARTTLS\r\n")
         await client.start_tls(trusting, "relay.example")
