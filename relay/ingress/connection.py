@@ -7,13 +7,12 @@ import logging
 import time
 from typing import cast
 
-from relay.errors import StoreUnavailable, SubmissionRefused
 from relay.identity import Principal, Refusal
 from relay.identity.principal import NETWORK, missing
 from relay.ingress.access import client_address, is_allowed
 from relay.ingress.door import Door
+from relay.ingress.handover import Handover
 from relay.ingress.handshake import shake_hands
-from relay.ingress.prepare import prepared
 from relay.ingress.reception import Reception
 from relay.mail import answers
 from relay.mail.events import Authenticate, Close, Event, Introduced
@@ -23,7 +22,6 @@ from relay.mail.receiver import Receiver
 from relay.mail.reply import Reply
 from relay.mail.sequence import State
 from relay.mail.transaction import MessageReceived
-from relay.submission import Accepted, Submission
 
 _log = logging.getLogger(__name__)
 
@@ -33,33 +31,23 @@ LINGER = 10.0
 HEADER_TIME = 10.0
 
 
-class Connection(asyncio.Protocol):
+class Connection(Handover):
     """Runs on callbacks alone: no task and no timer of its own, for neither message nor session.
 
     A client that goes away while its message is being admitted changes nothing: it stays accepted.
     """
 
-    _receiver: Receiver
     _transport: asyncio.Transport
 
     def __init__(self, reception: Reception, door: Door) -> None:
-        self._reception = reception
+        super().__init__(reception)
         self._door = door
-        self._loop = asyncio.get_running_loop()
-        #: Whom the session is with: behind a proxy, or spoken for, not who is at the socket.
-        self._address = ""
-        #: Who the client is, by its network or its login; None where it is nobody yet.
-        self._principal: Principal | None = None
         #: Counted, and not yet lost.
         self._open = False
         #: What a load balancer has said so far; None where it need not or is done.
         self._header: bytes | None = None
-        #: When the client last got on; when its content, and when closing began (0: did not).
-        self._active = self._content_since = self._closing_since = 0.0
-        self._admitting: Submission | None = None
-        self._admit_since = 0.0
-        #: Octets that this session holds of the process's memory for content.
-        self._held = 0
+        #: When closing began (0: it did not).
+        self._closing_since = 0.0
         #: What came inside TLS while the session was not yet told of it.
         self._early = b""
         #: A TLS handshake has begun.
@@ -295,95 +283,12 @@ class Connection(asyncio.Protocol):
             receiver.drop_content()
             self._hold(0)
 
-    def _hold(self, octets: int) -> None:
-        if octets != self._held:
-            self._reception.memory.used += octets - self._held
-            self._held = octets
-
     def _is_slow(self, now: float) -> bool:
         options, took = self._reception.options, now - self._content_since
         if took > options.message_time:
             return True
         least = options.least_rate * took
         return took > options.rate_grace and self._receiver.content_size < least
-
-    # Messages.
-
-    def _submit(self, message: MessageReceived) -> Event | None:
-        """Hand the message over; the event that followed, if it was refused at once."""
-        self._content_since = 0.0
-        self._hold(message.size)
-        self._reception.sent(self._address)
-        if self._reception.memory.full:
-            self._hold(0)
-            return self._receiver.refused(answers.OUT_OF_MEMORY)
-        principal = self._principal or NETWORK
-        logins = self._reception.logins
-        self._admit_since = self._loop.time()
-        try:
-            submission = prepared(
-                message, self._reception, self._receiver, principal, self._address
-            )
-            if principal.quotas.unlimited or logins is None:
-                return self._admit(submission)
-            spent = logins.spend(principal, len(message.envelope.recipients))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an answer
-            return self._refuse(error)
-        self._admitting = submission
-        spent.add_done_callback(self._spent)
-        return None
-
-    def _admit(self, submission: Submission) -> Event | None:
-        """Have the message admitted; the event that followed, if that failed at once."""
-        try:
-            answer = self._reception.submitter.submit(submission)
-        except Exception as error:  # noqa: BLE001 - as above
-            self._admitting = None
-            return self._refuse(error)
-        self._admitting = submission
-        # Even an answer that is there already comes by the loop, so that a packet full of messages
-        # does not keep other clients waiting.
-        answer.add_done_callback(self._answered)
-        return None
-
-    def _spent(self, answer: asyncio.Future[Refusal | None]) -> None:
-        """The quotas were looked at: admit the message, or refuse it."""
-        submission, self._admitting = self._admitting, None
-        failure = asyncio.CancelledError() if answer.cancelled() else answer.exception()
-        refusal = None if failure is not None else answer.result()
-        if submission is None or failure is not None:
-            event = self._refuse(failure)
-        elif refusal is not None:
-            self._hold(0)
-            event = self._receiver.refused(refusal.reply)
-        else:
-            event = self._admit(submission)
-        if event is not None or self._admitting is None:
-            self._active = self._loop.time()
-            self._go_on(event)
-
-    def _answered(self, answer: asyncio.Future[Accepted]) -> None:
-        """The submitter's callback: go on with what the client sent meanwhile."""
-        self._active = self._loop.time()
-        self._go_on(self._answer(answer))
-
-    def _answer(self, answer: asyncio.Future[Accepted]) -> Event | None:
-        submission, size, self._admitting = self._admitting, self._held, None
-        self._hold(0)
-        failure = asyncio.CancelledError() if answer.cancelled() else answer.exception()
-        if failure is not None or submission is None:
-            return self._refuse(failure)
-        took = self._loop.time() - self._admit_since
-        self._reception.metrics.accepted(submission, size, took)
-        return self._receiver.accepted(answer.result().id)
-
-    def _refuse(self, failure: BaseException | None) -> Event | None:
-        self._hold(0)
-        if isinstance(failure, SubmissionRefused):
-            return self._receiver.refused(failure.reply)
-        if not isinstance(failure, StoreUnavailable):
-            _log.error("a message could not be admitted", exc_info=failure)
-        return self._receiver.refused(answers.STORE_UNAVAILABLE)
 
     # Who it is.
 
