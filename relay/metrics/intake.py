@@ -71,7 +71,7 @@ SESSIONS_SECURED = Bounded(
 )
 CERTIFICATE_EXPIRES = gauge(
     "relay_certificate_expires_timestamp_seconds",
-    "When the certificate that this process shows its clients expires, as a Unix time, as it was "
-    "when the process started. No series where there is no certificate.",
+    "When the certificate that this process shows its clients expires, as a Unix time. No "
+    "series where there is no certificate.",
     "use",
 )

@@ -7,7 +7,7 @@ import email
 import smtplib
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from email.message import EmailMessage
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
+from relay import metrics
 from relay.errors import ConfigError
 from relay.identity import Identity, IdentityOptions
 from relay.identity.registry import Registry, Terms
@@ -58,6 +59,13 @@ async def known(store_url: str) -> AsyncIterator[Known]:
     yield known
     known.identity.close()
     await client.close()
+
+
+@pytest.fixture
+def no_certificate_shown() -> Iterator[None]:
+    """The gauge of this process's certificate has no series afterwards, as before."""
+    yield
+    metrics.CERTIFICATE_EXPIRES.clear()
 
 
 def message() -> EmailMessage:
@@ -325,6 +333,7 @@ def write(authority: trustme.CA, folder: Path, name: str) -> None:
     made.private_key_pem.write_to_path(str(folder / "key.pem"))
 
 
+@pytest.mark.usefixtures("no_certificate_shown")
 async def test_a_new_certificate_is_used_without_a_restart(
     servers: Servers, authority: trustme.CA, tmp_path: Path
 ) -> None:
