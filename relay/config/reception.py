@@ -143,7 +143,7 @@ class SmtpSettings(Group):
     )
     networks: Networks = Field(
         default=("127.0.0.0/8", "::1/128"),
-        description="Clients that may submit messages. All others are refused (550 5.7.1), or must "
+        description="Clients that may submit messages. All others are refused (554 5.7.1), or must "
         "log in where `auth` is on.",
     )
     idempotency_field: str = Field(
