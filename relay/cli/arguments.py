@@ -117,6 +117,34 @@ def _add_status(command: _Commands) -> None:
         "--limit", type=int, default=50, metavar="N", help="domains to show (default: 50)"
     )
     _json(queue)
+    _add_shape(command)
+
+
+def _add_shape(command: _Commands) -> None:
+    shape = command("qshape", "relay.cli.shape:qshape", "what waits, by domain and age")
+    shape.add_argument(
+        "--by",
+        choices=("domain", "tenant"),
+        default="domain",
+        help="what a row stands for (default: domain)",
+    )
+    shape.add_argument(
+        "--state",
+        choices=("all", "waiting", "leased", "deferred", "held"),
+        default="all",
+        help="count these alone (default: all)",
+    )
+    shape.add_argument(
+        "--limit", type=int, default=20, metavar="N", help="rows to show (default: 20)"
+    )
+    shape.add_argument(
+        "--sample",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help="deliveries to look at, about; 0 for all (default: 20000)",
+    )
+    _json(shape)
 
 
 def _add_operations(command: _Commands) -> None:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from relay.cli import exits, output, render
 from relay.cli.status import cancel as cancel_one
+from relay.cli.store import open_store
 from relay.cli.who import operator
 from relay.config import Settings, load_settings
 from relay.config.values import duration
@@ -18,11 +19,6 @@ from relay.console.operations import Done, Operations, Verb
 from relay.errors import ConfigError, NoSuchMessage
 from relay.mail.ids import is_message_id
 from relay.policy.selection import Selection
-from relay.store.client import ClientOptions, StoreClient
-from relay.store.servers import servers_of
-
-#: Seconds that a command waits for the store.
-_PATIENCE = 10.0
 
 
 def hold(arguments: Namespace) -> int:
@@ -52,17 +48,13 @@ def cancel(arguments: Namespace) -> int:
 @asynccontextmanager
 async def open_operations(settings: Settings) -> AsyncIterator[Operations]:
     """Operations on the settings' store, by whoever runs this. Raises StoreUnavailable."""
-    client = StoreClient(servers_of(settings.store.url), ClientOptions(patience=_PATIENCE))
-    await client.start()
-    try:
+    async with open_store(settings) as client:
         yield Operations(
             client,
             settings.store.partitions,
             longest_ms=round(settings.retry.max_age * 1000),
             by=operator(),
         )
-    finally:
-        await client.close()
 
 
 def selection_of(arguments: Namespace) -> Selection:

@@ -50,7 +50,7 @@ def queues(view: QueuesView, now: datetime) -> RenderableType:
     """A row for each domain, and the sums of all."""
     if not view.domains:
         return "Nothing is queued."
-    table = _table("domain", caption=_caption(view))
+    table = plain_table("domain", caption=_caption(view))
     for name in ("waiting", "leased", "deferred", "held", "oldest"):
         table.add_column(name, justify="right")
     table.add_column("next attempt", no_wrap=True)
@@ -62,7 +62,7 @@ def queues(view: QueuesView, now: datetime) -> RenderableType:
 
 def cancelled(views: Sequence[CancelView]) -> RenderableType:
     """What cancelling did to each delivery."""
-    table = _table("delivery", "domain", "")
+    table = plain_table("delivery", "domain", "")
     meanings = {
         "cancelled": "[green]cancelled[/]",
         "pending": "[yellow]pending[/]: an attempt is under way, so it may still be sent",
@@ -76,7 +76,7 @@ def cancelled(views: Sequence[CancelView]) -> RenderableType:
 
 def done(view: Done) -> RenderableType:
     """What a command did to the deliveries of a selection, or would do."""
-    table = _table("domain")
+    table = plain_table("domain")
     table.add_column("deliveries", justify="right")
     for one in view.domains:
         table.add_row(Text(one.domain), str(one.deliveries))
@@ -153,7 +153,7 @@ def _state(recipient: RecipientView, now: datetime) -> Text:
 
 
 def _attempts(attempts: Sequence[AttemptView]) -> Table:
-    table = _table("ended", "took", "host", "TLS")
+    table = plain_table("ended", "took", "host", "TLS")
     table.add_column("reply", overflow="fold", ratio=1)
     for attempt in attempts:
         place = attempt.host + (f" [{attempt.address}]" if attempt.address else "")
@@ -200,7 +200,8 @@ def _caption(view: QueuesView) -> str:
     )
 
 
-def _table(*columns: str, caption: str = "") -> Table:
+def plain_table(*columns: str, caption: str = "") -> Table:
+    """A table without lines but one below its head; more columns may be added."""
     table = Table(
         box=box.SIMPLE_HEAD,
         header_style="dim",

@@ -57,12 +57,9 @@ class Walk:
             cursor = b"0"
             while True:
                 cursor, flat = await self._client.read("ZSCAN", keys.age, cursor, "COUNT", _PORTION)
-                names = [name.decode() for name in flat[::2]]
-                ages = [int(float(score)) for score in flat[1::2]]
                 # A small set comes whole, whatever was asked for.
-                for at in range(0, len(names), _PORTION):
-                    part = slice(at, at + _PORTION)
-                    yield await self._met(partition, keys, names[part], ages[part])
+                for at in range(0, len(flat), 2 * _PORTION):
+                    yield await self.met(partition, keys, flat[at : at + 2 * _PORTION])
                 if cursor == b"0":
                     break
 
@@ -88,6 +85,13 @@ class Walk:
                 yield await self._met(
                     partition, keys, [name for name, _ in known], [age for _, age in known]
                 )
+
+    async def met(
+        self, partition: int, keys: PartitionKeys, flat: Sequence[bytes]
+    ) -> Sequence[Met]:
+        """Those that a part of the set `age` names, with its scores."""
+        names = [name.decode() for name in flat[::2]]
+        return await self._met(partition, keys, names, [int(float(age)) for age in flat[1::2]])
 
     async def record(self, met: Met) -> Record | None:
         """What the message's record says of it; None where it is gone. Raises UnreadableRecord."""

@@ -16,6 +16,7 @@ from relay.cli.arguments import parser
 from relay.cli.submit import Submitted
 from relay.console.moving import Moved
 from relay.console.operations import Done
+from relay.console.shape import ShapeView
 from relay.console.views import CancelView, MessageView, QueuesView
 from relay.identity.views import ChangeView, CredentialView
 from tests.docs.conftest import Sandbox
@@ -41,6 +42,7 @@ class Audit(msgspec.Struct):
 VIEWS = {
     "relay show ID": MessageView,
     "relay queue": QueuesView,
+    "relay qshape": ShapeView,
     "relay cancel ID": Cancelled,
     "relay hold": Done,
     "relay drain": Moved,
