@@ -181,6 +181,16 @@ def test_a_delivery_is_reported_as_relayed_where_success_was_asked_for() -> None
     assert (recipient.action, recipient.status) == (Action.RELAYED, "2.0.0")
 
 
+def test_of_what_a_host_that_knows_dsn_took_nobody_else_reports() -> None:
+    both = outcome(0, Result("x@d.example", "delivered", 250, "2.0.0", "ok"), BOUNCED)
+    both = structs.replace(
+        both,
+        recipients=tuple(structs.replace(one, notify="SUCCESS,FAILURE") for one in both.recipients),
+        passed_on=True,
+    )
+    assert [one.address for one in reported(both)] == [BOUNCED.recipient]
+
+
 def test_the_id_of_a_dsn_lies_in_the_messages_partition_and_tells_settles_apart() -> None:
     delivery = "01m5qrs0005000000000.3"
     ids = {dsn_id(delivery, fence, AT) for fence in range(100)}
