@@ -46,7 +46,8 @@ class Figures:
     worker_mib: float
     worker_descriptors: int
     store_mib: float
-    #: Keys of the store beside messages' records, which are kept for a day; its connections.
+    #: Keys of the store beside records and idempotency keys, which are kept for a day; its
+    #: connections.
     keys: int
     records: int
     connections: int
@@ -64,7 +65,7 @@ class Figures:
 def figures(stage: Stage, begun: float) -> Figures:
     """Look."""
     smtp, worker = _used(stage.alive("smtp")[0]), _used(stage.alive()[0])
-    records = len(stage.keys("m:*"))
+    records = len(stage.keys("m:*")) + len(stage.keys("i:*"))
     info = stage.store.command("INFO", "clients").decode()
     clients = next(line for line in info.splitlines() if line.startswith("connected_clients"))
     assert stage.store.process is not None

@@ -68,6 +68,8 @@ class Stage(System):
             self.store = store
         #: More variables of a role's processes, those to come.
         self.more: dict[str, dict[str, str]] = {}
+        # A long run has its processes start while the machine is busy with something else.
+        self.patience = 90.0
         self.hosts = site
         self.workers_wanted = workers
         self._marked = marked

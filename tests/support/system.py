@@ -59,7 +59,7 @@ class Process:
         found: list[dict[str, Any]] = [json.loads(line) for line in lines]
         return [record for record in found if record["event"] == event]
 
-    def until_says(self, text: str) -> None:
+    def until_says(self, text: str, seconds: float = PATIENCE) -> None:
         """Wait until its log has a text."""
 
         def look() -> bool:
@@ -67,7 +67,7 @@ class Process:
             assert ended is None, f"{self.name} ended with {ended}:\n{self.tail()}"
             return text in self.log
 
-        eventually(look, lambda: f"{self.name} says {text!r}:\n{self.tail()}", PATIENCE)
+        eventually(look, lambda: f"{self.name} says {text!r}:\n{self.tail()}", seconds)
 
     def tail(self) -> str:
         """The end of its log."""
@@ -89,6 +89,9 @@ class Process:
 
 class System:
     """Everything but the hosts that are sent to. Use as a context."""
+
+    #: Seconds that a process may take to be ready.
+    patience = PATIENCE
 
     def __init__(
         self,
@@ -142,7 +145,7 @@ class System:
     def start_worker(self) -> Process:
         """One more worker, ready."""
         worker = self._start_worker()
-        worker.until_says(" ready.")
+        worker.until_says(" ready.", self.patience)
         return worker
 
     def start_smtp(self) -> None:
@@ -162,9 +165,9 @@ class System:
         return process
 
     def _until_ready(self) -> None:
-        eventually(self._greets, lambda: f"reception greets:\n{self.smtp.tail()}", PATIENCE)
+        eventually(self._greets, lambda: f"reception greets:\n{self.smtp.tail()}", self.patience)
         for worker in self.workers:
-            worker.until_says(" ready.")
+            worker.until_says(" ready.", self.patience)
 
     def _greets(self) -> bool:
         assert self.smtp.process.poll() is None, f"reception ended:\n{self.smtp.tail()}"
