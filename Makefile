@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 # Debian's packages that tests talk to: real servers and clients.
-PEERS := postfix swaks curl dnsmasq-base redis-server knot libfaketime
+PEERS := postfix swaks curl dnsmasq-base redis-server knot libfaketime msmtp php-cli
 
 .PHONY: help
 help: ## Show this list

@@ -2,6 +2,10 @@
 
     RelayError
     ├── ConfigError            at start only: print every problem, exit with 2
+    ├── InvalidMessage         no message can be made of what was given: `problems` names each field
+    ├── AccessDenied           who asks is not known, or may not do this: 401 / 403
+    ├── TooMuch                more than a quota or limit allows: wait `retry_after` seconds; 429
+    ├── SomeRefused            of many messages some were not accepted: `results` has each
     ├── SubmissionRefused      nothing was accepted: give the reply to the client
     │   ├── IdempotencyConflict    the key already stands for another message
     │   └── ShareExceeded          its tenant has more than its share of the store already
@@ -38,6 +42,42 @@ class ConfigError(RelayError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = tuple(problems)
+
+
+class InvalidMessage(RelayError, ValueError):
+    """No message can be made of what was given; nothing was accepted.
+
+    `problems` are pairs of a field's path, such as `to[1]`, and what is wrong with it.
+    """
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"{field} {detail}".strip() for field, detail in problems))
+        self.problems = tuple(problems)
+
+
+class AccessDenied(RelayError):
+    """Who asks is not known (`known` is false), or may not do what was asked."""
+
+    def __init__(self, why: str, *, known: bool = True) -> None:
+        super().__init__(why)
+        self.known = known
+
+
+class TooMuch(RelayError):
+    """More than a quota or a limit allows; `retry_after` is in seconds, 0 where it is not known."""
+
+    def __init__(self, why: str, retry_after: float = 0.0) -> None:
+        super().__init__(why)
+        self.retry_after = retry_after
+
+
+class SomeRefused(RelayError):
+    """Of many messages some were not accepted: `results` has an id or an error for each."""
+
+    def __init__(self, results: Sequence[object]) -> None:
+        refused = [one for one in results if isinstance(one, Exception)]
+        super().__init__(f"{len(refused)} of {len(results)} messages not accepted: {refused[0]}")
+        self.results = tuple(results)
 
 
 class SubmissionRefused(RelayError):

@@ -71,6 +71,7 @@ class Submission(Struct, frozen=True, kw_only=True):
     #: The client's address.
     client: str = ""
     tags: tuple[str, ...] = ()
+    metadata: dict[str, str] = {}
 
 
 class Accepted(Struct, frozen=True):
@@ -326,6 +327,7 @@ def _prepare(submission: Submission) -> NewMessage:
         envelope.ret,
         envelope.envid,
         submission.tags,
+        metadata=submission.metadata,
     )
     key = submission.idempotency_key
     return NewMessage(

@@ -17,7 +17,6 @@ from relay.delivery.heartbeat import Heartbeat
 from relay.delivery.route import Router
 from relay.errors import RelayError
 from relay.feedback.projector import CONSUMER, Projector, ProjectorOptions
-from relay.ingress.fullness import Fullness
 from relay.ingress.health import HealthServer
 from relay.lookup.resolver import Resolver
 from relay.policy.shaping import Shaping
@@ -26,6 +25,7 @@ from relay.store.admission import Admission, AdmissionOptions
 from relay.store.client import ClientOptions
 from relay.store.control import Control
 from relay.store.doorbell import Doorbell
+from relay.store.fullness import Fullness
 from relay.store.leasing import Lease, Leasing
 from relay.store.outbox import Outbox
 from relay.store.paths import Paths

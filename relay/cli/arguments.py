@@ -48,6 +48,7 @@ def parser() -> ArgumentParser:
     _add_up(command)
     _add_roles(command)
     _add_send(command)
+    _add_sendmail(command)
     _add_status(command)
     _add_operations(command)
     _add_moving(command)
@@ -88,6 +89,7 @@ def _add_up(command: _Commands) -> None:
 def _add_roles(command: _Commands) -> None:
     roles = "relay.cli.roles"
     command("smtp", f"{roles}.smtp:smtp", "accept messages over SMTP")
+    command("http", f"{roles}.http:http", "accept messages over HTTP")
     worker = command("worker", f"{roles}.worker:worker", "deliver messages (a Celery worker)")
     worker.add_argument("celery", nargs="*", help="further options for celery, after --")
     command("exporter", f"{roles}.exporter:exporter", "show the store's metrics to Prometheus")
@@ -104,6 +106,19 @@ def _add_send(command: _Commands) -> None:
     send.add_argument("--subject", default="", help="of a message that is not from a file")
     send.add_argument("--text", help="body of a message that is not from a file")
     _json(send)
+
+
+def _add_sendmail(command: _Commands) -> None:
+    sendmail = command(
+        "sendmail",
+        "relay.cli.sendmail:sendmail",
+        "submit a message as sendmail(1) does, options and exit codes included",
+    )
+    # Its options are not argparse's kind: main hands them over as they are.
+    sendmail.usage = (
+        "relay sendmail [-ti] [-f SENDER] [-F NAME] [-B TYPE] [-N WHEN] [-R RET] [-V ENVID] "
+        "[-C FILE] [--] [RECIPIENT ...]"
+    )
 
 
 def _add_status(command: _Commands) -> None:

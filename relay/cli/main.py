@@ -15,7 +15,11 @@ from relay.errors import BadCredential, ConfigError, RelayError, StoreUnavailabl
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code is one of `relay.cli.exits`."""
-    arguments = parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["sendmail"] and words[1:2] not in (["--help"], ["-h"]):
+        arguments = Namespace(run="relay.cli.sendmail:sendmail", words=words[1:])
+    else:
+        arguments = parser().parse_args(words)
     try:
         return _run(arguments)
     except KeyboardInterrupt:

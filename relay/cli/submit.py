@@ -30,6 +30,10 @@ class Outgoing(Struct, frozen=True):
     sender: str
     recipients: tuple[str, ...]
     content: bytes
+    #: NOTIFY for each recipient, RET and ENVID (RFC 3461), encoded as they are sent; "": not given.
+    notify: str = ""
+    ret: str = ""
+    envid: str = ""
 
 
 class Submitted(Struct, frozen=True):
@@ -99,9 +103,14 @@ def _transaction(client: smtplib.SMTP, message: Outgoing) -> Reply:
     if not all(address.isascii() for address in (message.sender, *message.recipients)):
         options.append("SMTPUTF8")
         client.command_encoding = "utf-8"
+    about = []
+    if client.has_extn("dsn"):
+        options += [f"RET={message.ret}"] if message.ret else []
+        options += [f"ENVID={message.envid}"] if message.envid else []
+        about = [f"NOTIFY={message.notify}"] if message.notify else []
     _positive(*client.mail(message.sender, options))
     for recipient in message.recipients:
-        _positive(*client.rcpt(recipient))
+        _positive(*client.rcpt(recipient, about))
     return _positive(*client.data(message.content))
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from relay.config.delivery import DeliverySettings, RetrySettings
+from relay.config.http import HttpSettings
 from relay.config.identity import IdentitySettings
 from relay.config.operation import (
     DsnSettings,
@@ -34,6 +35,7 @@ class Settings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     smtp: SmtpSettings = SmtpSettings()
     submission: SubmissionSettings = SubmissionSettings()
+    http: HttpSettings = HttpSettings()
     identity: IdentitySettings = IdentitySettings()
     delivery: DeliverySettings = DeliverySettings()
     retry: RetrySettings = RetrySettings()
@@ -61,6 +63,11 @@ class Settings(BaseSettings):
     def routes(self) -> dict[str, str]:
         """The route table that holds: in the sandbox every domain leads to the catch-all."""
         return {"*": self.sandbox.listen} if self.sandbox.enabled else self.delivery.routes
+
+    @property
+    def open_networks(self) -> tuple[str, ...]:
+        """Who may use the HTTP API without a token; in the sandbox this machine."""
+        return ("127.0.0.0/8", "::1/128") if self.sandbox.enabled else self.http.networks
 
     @property
     def private_targets(self) -> tuple[str, ...]:

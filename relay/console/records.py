@@ -7,10 +7,18 @@ from datetime import UTC, datetime
 
 from msgspec import Struct, field
 
-from relay.console.views import AttemptView, MessageView, RecipientState, RecipientView
+from relay.console.views import (
+    AttemptView,
+    ListedView,
+    MessageView,
+    RecipientState,
+    RecipientView,
+)
 from relay.mail.delivery import Attempt, Result
+from relay.mail.envelope import Priority
 from relay.mail.reply import Reply
 from relay.store.codec import Place, Stored
+from relay.store.listing import Listed
 from relay.store.replies import parked_now, reply_in
 from relay.store.status import OpenDelivery, Over, StoredMessage
 
@@ -22,6 +30,7 @@ _FINAL = {
 }
 
 
+_CLASSES = {priority[0]: priority.value for priority in Priority}
 #: Places from which it is attempted when its own time comes.
 _LATER = (Place.LATER, Place.STAGED)
 
@@ -55,6 +64,26 @@ def message_view(message: StoredMessage) -> MessageView:
         priority=message.record.priority,
         recipients=tuple(_views(recipients)),
         possible_doubles=message.possible_doubles,
+        tags=message.record.tags,
+        metadata=message.record.metadata,
+    )
+
+
+def listed_view(listed: Listed) -> ListedView:
+    """A delivery as lists have it."""
+    stored, delivery = listed.stored, listed.delivery
+    return ListedView(
+        message=listed.id[:20],
+        delivery=listed.id,
+        domain=stored.queue,
+        state=stored.place.name.lower(),
+        sender=delivery.sender,
+        recipients=tuple(one.address for one in delivery.recipients),
+        accepted_at=moment(delivery.accepted_ms),
+        attempts=stored.attempts,
+        tenant=stored.lane[1:],
+        priority=_CLASSES.get(stored.lane[:1], "normal"),
+        next_attempt_at=moment(stored.ms) if stored.place is Place.LATER else None,
     )
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from relay.config import Settings
-from relay.console.records import domains_of, message_view, moment, reply_line
-from relay.console.views import CancelView, MessageView, QueuesView, QueueView
+from relay.console.records import domains_of, listed_view, message_view, moment, reply_line
+from relay.console.views import (
+    CancelView,
+    ListedView,
+    MessageView,
+    QueuesView,
+    QueueView,
+    RescheduleView,
+)
 from relay.errors import NoSuchMessage
 from relay.mail.delivery import Attempt
 from relay.mail.ids import is_message_id, message_of, partition_of
 from relay.mail.reply import Reply
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.control import Control
+from relay.store.listing import Listing, Wanted
 from relay.store.queues import QueueCount, Queues
 from relay.store.replies import last_attempt, reply_in
 from relay.store.servers import servers_of
@@ -37,11 +46,20 @@ async def open_console(settings: Settings) -> AsyncIterator[StoreConsole]:
 class StoreConsole:
     """See `relay.console.views.Console`."""
 
-    def __init__(self, client: StoreClient, partitions: int) -> None:
+    def __init__(
+        self,
+        client: StoreClient,
+        partitions: int,
+        ring: Callable[[Sequence[str]], None] | None = None,
+    ) -> None:
+        """`ring` gets queues that can go on; without it the pump finds them."""
         self._partitions = partitions
         self._status = Status(client, partitions)
         self._queues = Queues(client, partitions)
-        self._control = Control(client, partitions)
+        self._listing = Listing(client, partitions)
+        self._control = (
+            Control(client, partitions, ring=ring) if ring else Control(client, partitions)
+        )
 
     async def message(self, message: str) -> MessageView:
         """The message with that id. Raises NoSuchMessage."""
@@ -77,6 +95,30 @@ class StoreConsole:
             )
             for answer in answers
         )
+
+    async def reschedule(
+        self, message: str, at: datetime | None = None
+    ) -> tuple[RescheduleView, ...]:
+        """Attempt what is not delivered yet at a time, or now. Raises NoSuchMessage."""
+        self._check(message)
+        domains = domains_of(await self._status.message(message))
+        due_ms = round(at.timestamp() * 1000) if at else 0
+        return tuple(
+            RescheduleView(
+                answer.delivery, domains.get(message_of(answer.delivery)[1], ""), answer.word
+            )
+            for answer in await self._control.reschedule(message, due_ms)
+        )
+
+    async def deliveries(
+        self, wanted: Wanted, cursor: str, limit: int
+    ) -> tuple[tuple[ListedView, ...], str]:
+        """Deliveries that are not final, and the cursor of the next page, "" for none.
+
+        Raises ValueError where the cursor is none.
+        """
+        page = await self._listing.page(wanted, cursor, limit)
+        return tuple(map(listed_view, page.items)), page.cursor
 
     def _check(self, message: str) -> None:
         if not is_message_id(message) or partition_of(message) >= self._partitions:

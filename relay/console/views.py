@@ -89,6 +89,8 @@ class MessageView(Struct, frozen=True):
     recipients: tuple[RecipientView, ...]
     #: Attempts whose outcome was lost, so that a recipient may have the message twice.
     possible_doubles: int = 0
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, str] = {}
 
     @property
     def final(self) -> bool:
@@ -139,6 +141,34 @@ class CancelView(Struct, frozen=True):
     #: cancelled; pending: an attempt is under way, so it may still be sent; final: too late;
     #: newer: not touched, as a newer version of Relay wrote it.
     answer: str
+
+
+class RescheduleView(Struct, frozen=True):
+    """What rescheduling did to one delivery of a message."""
+
+    delivery: str
+    domain: str
+    #: later or ready; pending: an attempt is under way, the time holds for the next one; held or
+    #: cancelling: left as it is; cancelled or final: too late; newer: not touched.
+    answer: str
+
+
+class ListedView(Struct, frozen=True):
+    """One delivery in a list: a message to its recipients in one domain."""
+
+    message: str
+    delivery: str
+    domain: str
+    #: later, ready, leased or held.
+    state: str
+    sender: str
+    recipients: tuple[str, ...]
+    accepted_at: datetime
+    attempts: int
+    tenant: str = ""
+    priority: str = "normal"
+    #: None where no time is set for it.
+    next_attempt_at: datetime | None = None
 
 
 class Console(Protocol):

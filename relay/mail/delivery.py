@@ -86,3 +86,5 @@ class Record(Struct, frozen=True, array_like=True, omit_defaults=True):
     tags: tuple[str, ...] = ()
     #: Traces carried along (W3C trace context), "" where there is none.
     trace: str = ""
+    #: What the submitter noted about it, given back in views and events.
+    metadata: dict[str, str] = {}

@@ -37,6 +37,16 @@ def received(session: bytes, message: str, seconds: int) -> bytes:
     return b"%b%b;\r\n\t%b\r\n" % (session, message.encode(), date(seconds))
 
 
+def received_by(hostname: str, keyword: str, message: str, written: str) -> bytes:
+    """The whole field for a message that came otherwise than over SMTP, from its date as written.
+
+    Where the client is goes into the log, and not out with the message.
+    """
+    return (
+        f"Received: by {hostname} (Relay) with {keyword} id {message};\r\n\t{written}\r\n".encode()
+    )
+
+
 @lru_cache(maxsize=2)
 def date(seconds: int) -> bytes:
     """The time as RFC 5322 section 3.3 writes it."""

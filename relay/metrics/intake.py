@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay.metrics.bounded import Bounded
 from relay.metrics.declare import TRIP, counter, gauge, histogram
-from relay.metrics.labels import REFUSALS, TLS_VERSIONS, WAYS
+from relay.metrics.labels import HTTP_ROUTES, HTTP_STATUSES, REFUSALS, TLS_VERSIONS, WAYS
 
 _OCTETS = tuple(1024 * 4**step for step in range(9))
 
@@ -75,3 +75,21 @@ CERTIFICATE_EXPIRES = gauge(
     "series where there is no certificate.",
     "use",
 )
+HTTP_REQUESTS = Bounded(
+    counter(
+        "relay_http_requests_total",
+        "Requests to the HTTP API that were answered, by route and status code.",
+        "route",
+        "status",
+    ),
+    HTTP_ROUTES,
+    HTTP_STATUSES,
+)
+HTTP_SECONDS = histogram(
+    "relay_http_seconds",
+    "From a request's header section to its answer, its body's way in included. Streams of events "
+    "are not in it.",
+    TRIP,
+)
+HTTP_OPEN = gauge("relay_http_requests_open", "Requests to the HTTP API that are under way.")
+HTTP_STREAMS = gauge("relay_http_streams_open", "Streams of events that are open now.")

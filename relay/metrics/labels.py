@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from relay.policy.category import CATEGORIES as CATEGORIES
 
-#: `api`: the Celery task relay.submit.
-WAYS = ("smtp", "api", "dsn")
+#: `api`: the Python client on the store, and the Celery task relay.submit.
+WAYS = ("smtp", "http", "api", "dsn")
 REFUSALS = (
     "relaying",
     "recipient",
@@ -22,6 +22,7 @@ REFUSALS = (
     "share",
     "store",
     "conflict",
+    "access",
     "timeout",
     "stopping",
     "login",
@@ -43,6 +44,23 @@ LOGIN_RESULTS = (
 OUTCOME_WORDS = ("delivered", "deferred", "bounced", "expired", "cancelled")
 #: Those that an attempt can have.
 ATTEMPT_OUTCOMES = OUTCOME_WORDS[:3]
+#: Routes of the HTTP API, by what each is for.
+HTTP_ROUTES = (
+    "submit",
+    "batch",
+    "list",
+    "status",
+    "cancel",
+    "reschedule",
+    "send-now",
+    "events",
+    "document",
+    "none",
+)
+HTTP_STATUSES = (
+    *("200", "202", "400", "401", "403", "404", "405", "408", "409", "413", "415", "422", "429"),
+    *("431", "500", "503"),
+)
 REPLY_CLASSES = ("2yz", "4yz", "5yz", "none")
 #: How far a session had come: `phase` of relay.mail.outcome.Failure.
 PHASES = (

@@ -51,6 +51,15 @@ class Access:
         if self._own is not None:
             await self._own.start()
 
+    async def start(self) -> None:
+        """Connect, and take the store as it is: for clients that submit and have no settings.
+
+        Raises StoreUnavailable.
+        """
+        await self.client.start()
+        if self._own is not None:
+            await self._own.start()
+
     async def close(self) -> None:
         """Wait for what was said already."""
         if self._own is not None:

@@ -129,7 +129,7 @@ class Outbox:
             )
             for stream_id, fields in page:
                 after = stream_id.decode()
-                entries += _events(after, fields)
+                entries += entries_of(after, fields)
                 if len(entries) >= count:
                     break
             if len(page) < _PAGE:
@@ -248,7 +248,8 @@ class Outbox:
         return b"".join(pieces)
 
 
-def _events(stream_id: str, fields: list[Any]) -> list[EventEntry]:
+def entries_of(stream_id: str, fields: list[Any]) -> list[EventEntry]:
+    """The events of one entry of the stream."""
     texts = [field.decode() for field in fields]
     return [
         EventEntry(stream_id, texts[at], texts[at + 1][:1], int(texts[at + 1][1:] or 0))

@@ -88,3 +88,20 @@ async def misfits(client: StoreClient, partitions: int) -> list[str]:
             f"{VERSION}: upgrade this process"
         )
     return problems
+
+
+async def partitions_of(client: StoreClient) -> int:
+    """How many partitions the store is used with: for clients that have no settings.
+
+    Raises ConfigError where no Relay has used it yet or a newer one has, StoreUnavailable.
+    """
+    found, version = await client.read("HMGET", SCHEMA, "partitions", "version")
+    if found is None:
+        raise ConfigError(
+            ["url: no Relay has used this store yet: start `relay worker` or `relay smtp` on it"]
+        )
+    if int(version or VERSION) > VERSION:
+        raise ConfigError(
+            [f"url: the store has records of version {int(version)}: upgrade this client"]
+        )
+    return int(found)

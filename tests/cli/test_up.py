@@ -34,7 +34,15 @@ def gone(processes: list[psutil.Process]) -> bool:
 
 
 def test_it_runs_two_servers_and_every_role(shared: Up) -> None:
-    assert set(shared.children()) == {"store", "broker", "sink", "exporter", "worker", "smtp"}
+    assert set(shared.children()) == {
+        "store",
+        "broker",
+        "sink",
+        "exporter",
+        "worker",
+        "smtp",
+        "http",
+    }
     for text in (f"SMTP to 127.0.0.1:{shared.smtp}", "queue", "/metrics", "Ctrl-C", "/sink/*.eml"):
         assert text in shared.output()
 
@@ -110,6 +118,7 @@ def test_a_sandbox_is_never_taken_for_real_delivery(data: Path) -> None:
     ("key", "variable"),
     [
         ("smtp.listen", "RELAY_SMTP__LISTEN"),
+        ("http.listen", "RELAY_HTTP__LISTEN"),
         ("exporter.listen", "RELAY_EXPORTER__LISTEN"),
         ("metrics.listen", "RELAY_METRICS__LISTEN"),
         ("sandbox.listen", "RELAY_SANDBOX__LISTEN"),
@@ -139,7 +148,7 @@ def test_stopping_leaves_nothing_and_the_next_start_goes_on(data: Path) -> None:
     assert up.wait() == 0, up.output()
     assert not (data / "relay.env").exists()
     stopped = [line.split()[1] for line in up.output().splitlines() if " stopped " in line]
-    assert stopped[0] == "smtp"
+    assert set(stopped[:2]) == {"smtp", "http"}
     assert stopped[-2:] == ["broker", "store"]
     kept = sorted((data / "sink").iterdir())
     with Up(data) as again:
@@ -170,7 +179,7 @@ def test_no_child_outlives_it_even_when_it_is_killed(data: Path) -> None:
         assert up.end() == 0
 
 
-@pytest.mark.parametrize("name", ["store", "broker", "smtp", "exporter", "sink", "worker"])
+@pytest.mark.parametrize("name", ["store", "broker", "smtp", "exporter", "sink", "worker", "http"])
 def test_what_dies_is_started_again(shared: Up, name: str) -> None:
     label = "worker-1" if name == "worker" else name
     ready = f"{label:<10}ready"

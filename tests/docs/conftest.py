@@ -27,10 +27,12 @@ class Sandbox:
         listen = self.up.variables["RELAY_EXPORTER__LISTEN"]
         #: The ports that documents name, and those that are free here.
         self.places = {"127.0.0.1:2525": f"127.0.0.1:{self.up.smtp}", "127.0.0.1:9925": listen}
+        self.places["127.0.0.1:8025"] = f"127.0.0.1:{self.up.http}"
 
     def adapted(self, text: str) -> str:
         """An example with the ports of this instance in place of the usual ones."""
-        text = text.replace('"127.0.0.1", 2525', f'"127.0.0.1", {self.up.smtp}')
+        for usual in ('"127.0.0.1", 2525', '"127.0.0.1", port: 2525', "--port=2525"):
+            text = text.replace(usual, usual.replace("2525", str(self.up.smtp)))
         for usual, here in self.places.items():
             text = text.replace(usual, here)
         return text

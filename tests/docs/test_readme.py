@@ -48,7 +48,10 @@ def test_what_an_example_submits_is_delivered(block: Block, sandbox: Sandbox) ->
 
 def test_there_is_an_example_for_each_way_in() -> None:
     assert {subject_of(block) for block in SUBMIT} == {
-        f"Hello by {way}" for way in ("smtplib", "curl", "swaks", "relay send", "Celery")
+        f"Hello by {way}"
+        for way in (
+            *("smtplib", "curl", "swaks", "relay send", "Celery", "HTTP", "the Python client"),
+        )
     }
 
 

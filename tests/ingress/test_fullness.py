@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from relay.ingress.fullness import Fullness
 from relay.store.address import Address
 from relay.store.client import StoreClient
+from relay.store.fullness import Fullness
 from tests.support.reception import until
 from tests.support.valkey import STORE_OPTIONS, ValkeyServer
 

@@ -153,6 +153,13 @@ class System:
         self.smtp = self._start("smtp", command("smtp"))
         self._until_ready()
 
+    def start_http(self) -> str:
+        """The HTTP API, ready; its URL. The settings say who may use it."""
+        port = free_port()
+        self.environment["RELAY_HTTP__LISTEN"] = f"127.0.0.1:{port}"
+        self._start("http", command("http")).until_says("listening")
+        return f"http://127.0.0.1:{port}"
+
     def _start_worker(self) -> Process:
         worker = self._start("worker", command("worker"))
         self.workers.append(worker)

@@ -25,10 +25,11 @@ class Up:
     def __init__(self, data: Path, *arguments: str, **variables: str) -> None:
         self.data = data
         self.arguments = arguments
-        self.smtp, self.sink = free_port(), free_port()
-        self.metrics = _free_pair()
+        self.smtp, self.http, self.sink = free_port(), free_port(), free_port()
+        self.metrics = _free_row()
         self.variables = {
             "RELAY_SMTP__LISTEN": f"127.0.0.1:{self.smtp}",
+            "RELAY_HTTP__LISTEN": f"127.0.0.1:{self.http}",
             "RELAY_SANDBOX__LISTEN": f"127.0.0.1:{self.sink}",
             "RELAY_EXPORTER__LISTEN": f"127.0.0.1:{free_port()}",
             "RELAY_METRICS__LISTEN": f"127.0.0.1:{self.metrics}",
@@ -105,11 +106,15 @@ def eventually(look: Callable[[], object], what: Callable[[], str]) -> None:
         time.sleep(0.02)
 
 
-def _free_pair() -> int:
-    """The first of two ports that follow one another: the roles' metrics."""
+def _free_row() -> int:
+    """The first of three ports that follow one another: the roles' metrics."""
     while True:
         first = free_port()
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", first + 1)):
+        with (
+            contextlib.suppress(OSError),
+            socket.create_server(("127.0.0.1", first + 1)),
+            socket.create_server(("127.0.0.1", first + 2)),
+        ):
             return first
 
 

@@ -142,15 +142,16 @@ class _Up:
         return Keeper(child, ready, float("inf"), self.report)
 
     def _roles(self) -> list[list[Keeper]]:
-        """Stages: helpers, then workers, then reception."""
+        """Stages: helpers, then workers, then those that accept messages."""
         stages: dict[str, list[Keeper]] = {"helpers": [], "worker": [], "smtp": []}
+        stages["http"] = stages["smtp"]
         consumers = valkey.Consumers(self.place.socket("broker"), self.settings.worker.processes)
         for role in roles(self.settings, self.place, self.arguments.config):
             child = Child(role.program, self.place.logs / f"{role.program.name}.log")
             ready = partial(_answers, role.endpoint) if role.endpoint else consumers
             keeper = Keeper(child, ready, _PATIENCE, self.report)
             stages.get(role.program.name.partition("-")[0], stages["helpers"]).append(keeper)
-        return list(stages.values())
+        return [stages["helpers"], stages["worker"], stages["smtp"]]
 
     def _listen_for_signals(self, supervisor: Supervisor, stop: asyncio.Event) -> None:
         asked = iter((stop, *supervisor.haste))

@@ -33,6 +33,7 @@ def _rows(settings: Settings, place: Place, relay: str, shown: str) -> list[tupl
     rows = [
         ("submit", f"SMTP to {', '.join(settings.smtp.listen)}, or:"),
         ("", f"{relay} send --from ann@example.com --to bob@example.net --subject Hi --text Hello"),
+        *_over_http(settings),
         ("look", f"{relay} queue"),
         ("", f"{relay} show {shown}"),
         ("metrics", f"http://{settings.exporter.listen}/metrics"),
@@ -45,6 +46,21 @@ def _rows(settings: Settings, place: Place, relay: str, shown: str) -> list[tupl
     if settings.sandbox.enabled:
         rows.append(("delivered", f"{_near(place.sink)}/*.eml (nothing leaves this machine)"))
     return [*rows, ("logs", f"{_near(place.logs)}/"), ("stop", "Ctrl-C")]
+
+
+def _over_http(settings: Settings) -> list[tuple[str, str]]:
+    """How to submit over HTTP: in the sandbox this machine needs no token."""
+    url = f"{'https' if settings.http.tls.key else 'http'}://{settings.http.listen[0]}"
+    if not settings.open_networks:
+        return [("", f"HTTP to {url}/v1/messages with a token (relay token add)")]
+    message = '{"from":"ann@example.com","to":"bob@example.net","subject":"Hi","text":"Hello"}'
+    return [
+        (
+            "",
+            f"curl {url}/v1/messages -H 'Content-Type: application/json' -d '{message}'",
+        ),
+        ("", f"{url}/docs has the rest"),
+    ]
 
 
 def _environment(place: Place) -> str:

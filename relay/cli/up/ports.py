@@ -20,6 +20,7 @@ def metrics_endpoint(settings: Settings, number: int) -> str:
 def needed(settings: Settings, roles: int) -> list[tuple[str, str]]:
     """Each setting and the host:port it asks for; `roles` have an endpoint for their metrics."""
     wanted = [("smtp.listen", endpoint) for endpoint in settings.smtp.listen]
+    wanted += [("http.listen", endpoint) for endpoint in settings.http.listen]
     wanted.append(("exporter.listen", settings.exporter.listen))
     if settings.metrics.enabled:
         wanted += [

@@ -42,6 +42,7 @@ def found_by(settings: Settings, place: Place) -> dict[str, str]:
         "RELAY_STORE__URL": f"unix://{place.socket('store')}",
         "RELAY_BROKER__URL": f"unix://{place.socket('broker')}",
         "RELAY_SMTP__LISTEN": ",".join(settings.smtp.listen),
+        "RELAY_HTTP__LISTEN": ",".join(settings.http.listen),
         "RELAY_EXPORTER__LISTEN": settings.exporter.listen,
         "RELAY_SANDBOX__ENABLED": str(settings.sandbox.enabled).lower(),
         "RELAY_SANDBOX__LISTEN": settings.sandbox.listen,
@@ -51,7 +52,7 @@ def found_by(settings: Settings, place: Place) -> dict[str, str]:
 def metered(settings: Settings) -> list[str]:
     """The roles with metrics of their own, in the order of their ports."""
     workers = [f"worker-{number}" for number in range(1, settings.worker.processes + 1)]
-    return ["smtp", *workers]
+    return ["smtp", *workers, "http"]
 
 
 def roles(settings: Settings, place: Place, config: Path | None) -> Iterator[Role]:
@@ -68,9 +69,11 @@ def roles(settings: Settings, place: Place, config: Path | None) -> Iterator[Rol
     yield Role(program("exporter", _GRACE), settings.exporter.listen)
     names = metered(settings)
     ports = {name: metrics_endpoint(settings, number) for number, name in enumerate(names)}
-    for name in names[1:]:
+    for name in names[1:-1]:
         yield Role(
             program(name, settings.worker.grace + _MARGIN, RELAY_METRICS__LISTEN=ports[name])
         )
     smtp = program("smtp", _GRACE, RELAY_METRICS__LISTEN=ports["smtp"])
     yield Role(smtp, settings.smtp.listen[0])
+    http = program("http", _GRACE, RELAY_METRICS__LISTEN=ports["http"])
+    yield Role(http, settings.http.listen[0])

@@ -13,6 +13,7 @@ from relay import log
 from relay.errors import RelayError
 from relay.store.client import StoreClient
 from relay.store.memory import memory
+from relay.store.wire import ReplyError
 
 _log = log.logger("relay.store")
 
@@ -34,8 +35,8 @@ class Fullness:
         client: StoreClient,
         *,
         memory_high: float,
-        disk_low: float,
-        disk: Path,
+        disk_low: float = 0.0,
+        disk: Path | None = None,
         tenant_share: float = 1.0,
         partitions: int = 1,
     ) -> None:
@@ -83,7 +84,7 @@ class Fullness:
         while True:
             try:
                 self._found(await self.look())
-            except (RelayError, OSError):
+            except (RelayError, ReplyError, OSError):
                 self._found("")
             await asyncio.sleep(_CLOSER if self._scarce else _INTERVAL)
 
@@ -96,7 +97,7 @@ class Fullness:
         most = self._limit * (1 - _MEMORY_GAP) if self.reason else self._limit
         if limit and self._used > most:
             return _MEMORY
-        if self._disk.is_dir():
+        if self._disk is not None and self._disk.is_dir():
             disk = await asyncio.to_thread(shutil.disk_usage, self._disk)
             low = disk.total * self._disk_low
             if disk.free < (low * (1 + _DISK_GAP) if self.reason else low):

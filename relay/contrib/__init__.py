@@ -1,0 +1,1 @@
+"""For frameworks that services are built with."""

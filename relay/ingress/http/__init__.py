@@ -1,0 +1,1 @@
+"""The HTTP API: the same as the Python client, for services in any language."""

@@ -1,0 +1,208 @@
+"""Which deliveries there are, page by page, from the queue's own indexes: nothing is scanned whole.
+
+A page looks at a bounded number of deliveries, however many there are: where few of them fit, it
+has few or none, and the next one goes on behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from relay.errors import UnreadableRecord
+from relay.mail.delivery import Delivery
+from relay.mail.envelope import Priority
+from relay.store.client import StoreClient
+from relay.store.codec import Place, Stored, decode_stored
+from relay.store.keys import PartitionKeys, lane, partition_keys
+
+#: Deliveries that one page looks at, at most.
+MOST_LOOKS = 2000
+_STEP = 200
+_PLACE = re.compile(r"(\d{1,16})\+(\d{1,9})")
+_CURSOR = re.compile(r"(\d{1,4})/([^\x00-\x20\x7f]{0,600})")
+
+
+class Where(StrEnum):
+    """The index that is read: a place, or all deliveries by their age."""
+
+    ALL = "all"
+    LATER = "later"
+    READY = "ready"
+    LEASED = "leased"
+    HELD = "held"
+
+
+class Wanted(Struct, frozen=True, kw_only=True):
+    """Which deliveries are asked for; times are Unix times in ms of acceptance, 0 for any."""
+
+    where: Where = Where.ALL
+    domain: str = ""
+    #: None: of all tenants.
+    tenant: str | None = None
+    since_ms: int = 0
+    until_ms: int = 0
+
+
+class Listed(Struct, frozen=True):
+    """One delivery."""
+
+    id: str
+    stored: Stored
+    delivery: Delivery
+
+
+class Page(Struct, frozen=True):
+    """Some deliveries, and where the next page begins, `""` where there is none."""
+
+    items: tuple[Listed, ...]
+    cursor: str
+
+
+class _Member(NamedTuple):
+    """A member of an index: whose it is, and the position behind it."""
+
+    id: bytes
+    position: str
+
+
+class Listing:
+    """Lists the deliveries of all partitions; never changes anything."""
+
+    def __init__(self, client: StoreClient, partitions: int) -> None:
+        self._client = client
+        self._partitions = partitions
+
+    async def page(self, wanted: Wanted, cursor: str, limit: int) -> Page:
+        """Up to `limit` deliveries behind the cursor.
+
+        Raises ValueError where the cursor is none, StoreUnavailable.
+        """
+        partition, position = self._begin(cursor)
+        found: list[Listed] = []
+        looks = 0
+        while partition < self._partitions and looks < MOST_LOOKS and len(found) < limit:
+            keys = partition_keys(partition, self._partitions)
+            members = await self._members(keys, wanted, position)
+            if not members:
+                partition, position = partition + 1, ""
+                continue
+            looks += len(members)
+            for member, listed in await self._read(keys, members):
+                position = member.position
+                if listed is not None and _fits(wanted, listed):
+                    found.append(listed)
+                    if len(found) == limit:
+                        break
+        more = partition < self._partitions
+        return Page(tuple(found), f"{partition}/{position}" if more else "")
+
+    def _begin(self, cursor: str) -> tuple[int, str]:
+        if not cursor:
+            return 0, ""
+        found = _CURSOR.fullmatch(cursor)
+        if found is None or int(found[1]) >= self._partitions:
+            raise ValueError("is none that a page gave")
+        return int(found[1]), found[2]
+
+    async def _members(self, keys: PartitionKeys, wanted: Wanted, position: str) -> list[_Member]:
+        """The next members of the index behind a position in it."""
+        if wanted.where is Where.READY and wanted.domain:
+            return await self._ready(keys, wanted, position)
+        name = {Where.LATER: keys.later, Where.LEASED: keys.leased, Where.HELD: keys.held}.get(
+            wanted.where, keys.age
+        )
+        return await self._by_score(name, wanted, position, by_age=_by_age(wanted))
+
+    async def _by_score(
+        self, name: str, wanted: Wanted, position: str, *, by_age: bool
+    ) -> list[_Member]:
+        """A position is a score, and how many members of that score were passed.
+
+        It names no delivery, as those passed may be of other tenants.
+        """
+        place = _PLACE.fullmatch(position)
+        if position and place is None:
+            raise ValueError("is none that a page gave")
+        low, passed = (int(place[1]), int(place[2])) if place else (0, 0)
+        if by_age:
+            low, passed = (low, passed) if low >= wanted.since_ms else (wanted.since_ms, 0)
+        flat = await self._client.read(
+            "ZRANGE", name, low, "+inf", "BYSCORE", "LIMIT", passed, _STEP, "WITHSCORES"
+        )
+        members = []
+        for at in range(0, len(flat), 2):
+            score = int(float(flat[at + 1]))
+            if by_age and wanted.until_ms and score >= wanted.until_ms:
+                break
+            low, passed = (low, passed + 1) if score == low else (score, 1)
+            members.append(_Member(flat[at], f"{low}+{passed}"))
+        return members
+
+    async def _ready(self, keys: PartitionKeys, wanted: Wanted, position: str) -> list[_Member]:
+        """Members of `ready`, which sort by queue, lane and time: a domain's, or a tenant's in it.
+
+        A position is a member, without its queue.
+        """
+        behind = f"{wanted.domain}|{position}"
+        for low, high in _ranges(wanted):
+            if position and behind >= high[1:]:
+                continue
+            start = f"({behind}" if position and behind >= low[1:] else low
+            names: list[bytes] = await self._client.read(
+                "ZRANGE", keys.ready, start, high, "BYLEX", "LIMIT", 0, _STEP
+            )
+            if names:
+                cut = len(wanted.domain) + 1
+                return [_Member(one.rpartition(b"|")[2], one[cut:].decode()) for one in names]
+        return []
+
+    async def _read(
+        self, keys: PartitionKeys, members: Sequence[_Member]
+    ) -> list[tuple[_Member, Listed | None]]:
+        values = await self._client.read("HMGET", keys.deliveries, *(one.id for one in members))
+        return [
+            (member, _listed(member.id.decode(), value))
+            for member, value in zip(members, values, strict=True)
+        ]
+
+
+def _ranges(wanted: Wanted) -> list[tuple[str, str]]:
+    """Ranges of `ready`, in its order: a domain's, or a domain's lanes of a tenant."""
+    if wanted.tenant is None:
+        return [(f"[{wanted.domain}|", f"({wanted.domain}}}")]
+    lanes = sorted(lane(priority, wanted.tenant) for priority in Priority)
+    return [(f"[{wanted.domain}|{one}|", f"({wanted.domain}|{one}}}") for one in lanes]
+
+
+def _listed(name: str, value: bytes | None) -> Listed | None:
+    try:
+        if value is None:
+            return None
+        stored = decode_stored(value)
+        return None if stored.place is Place.STAGED else Listed(name, stored, stored.delivery)
+    except UnreadableRecord:
+        return None
+
+
+def _fits(wanted: Wanted, listed: Listed) -> bool:
+    stored, accepted = listed.stored, listed.delivery.accepted_ms
+    if wanted.where is Where.READY and stored.place is not Place.READY:
+        return False
+    in_time = _by_age(wanted) or (
+        accepted >= wanted.since_ms and (not wanted.until_ms or accepted < wanted.until_ms)
+    )
+    return (
+        in_time
+        and wanted.domain in ("", stored.queue)
+        and (wanted.tenant is None or stored.lane[1:] == wanted.tenant)
+    )
+
+
+def _by_age(wanted: Wanted) -> bool:
+    """The index is that of age, which has the times itself."""
+    return wanted.where is Where.ALL or (wanted.where is Where.READY and not wanted.domain)

@@ -1,0 +1,55 @@
+"""The API's document: it is true, as schemathesis finds by asking what it allows and what not."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import msgspec
+
+from relay.ingress.http.document import document
+from tests.ingress.http.conftest import HELLO
+
+
+async def test_the_document_and_its_page_are_served(api: httpx.AsyncClient) -> None:
+    served = (await api.get("/openapi.json")).json()
+    assert served == msgspec.json.decode(msgspec.json.encode(document()))
+    page = await api.get("/docs")
+    assert "POST /v1/messages" in page.text
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    assert "src=" not in page.text
+
+
+async def test_schemathesis_finds_nothing(url: str, api: httpx.AsyncClient, tmp_path: Path) -> None:
+    # What a schema cannot say, such as what an address is, is refused all the same. Events are
+    # a stream, whose answer does not end; and a batch has a result for each message, bad or good.
+    scheduled = HELLO | {"send_at": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+    accepted = await api.post("/v1/messages", json=scheduled)
+    (tmp_path / "schemathesis.toml").write_text(
+        f"""
+        [checks]
+        positive_data_acceptance.enabled = false
+        [parameters]
+        "path.id" = "{accepted.json()["id"]}"
+        [[operations]]
+        include-path = "/v1/events"
+        enabled = false
+        [[operations]]
+        include-path = "/v1/messages:batch"
+        checks.negative_data_rejection.enabled = false
+        """
+    )
+    command = [
+        *(str(Path(sys.executable).parent / "schemathesis"), "run", f"{url}/openapi.json"),
+        *("--max-examples", "8", "--seed", "1", "--phases", "examples,coverage,fuzzing"),
+    ]
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    async with asyncio.timeout(100):
+        said, _ = await process.communicate()
+    assert process.returncode == 0, said.decode()
