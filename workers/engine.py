@@ -12,6 +12,7 @@ from typing import Any
 from relay import log, metrics
 from relay.config import Settings, load_settings
 from relay.config.values import split_endpoint
+from relay.console import routing
 from relay.delivery.dispatcher import Dispatcher
 from relay.delivery.heartbeat import Heartbeat
 from relay.delivery.route import Router
@@ -112,14 +113,14 @@ class Engine:
         settings = self._settings
         await self._access.open(settings.store.partitions, settings.store.replicas)
         router = Router(
-            Resolver(options.resolver_options(settings)), options.route_options(settings)
+            Resolver(routing.resolver_options(settings)), routing.route_options(settings)
         )
         self._dispatcher = dispatcher = Dispatcher(
             options.dispatch_options(settings, self._holder),
             leasing=self._leasing,
             spool=Spool(self._client, settings.store.partitions),
             paths=Paths(self._client, self._holder, options.path_options(settings)),
-            shaping=Shaping(options.limits(settings)),
+            shaping=Shaping(routing.limits(settings)),
             router=router,
             connecting=options.connect_options(settings, router.may_connect),
             ring=self._doorbell.ring,

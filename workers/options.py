@@ -7,12 +7,9 @@ from collections.abc import Callable
 
 from relay.config import Settings
 from relay.delivery.dispatcher import DispatchOptions
-from relay.delivery.route import RouteOptions
 from relay.delivery.table import TableOptions
 from relay.feedback.report import DsnOptions
-from relay.lookup.resolver import ResolverOptions
 from relay.policy.retry import RetrySchedule
-from relay.policy.shaping import Limits, rate_of
 from relay.smtp.options import ConnectOptions, SessionLimits, Timeouts, TlsMode
 from relay.store.control import ControlOptions
 from relay.store.leasing import LeaseOptions
@@ -24,8 +21,6 @@ _TLS = {
     "opportunistic": TlsMode.OPPORTUNISTIC,
     "required": TlsMode.ENCRYPTED,
 }
-#: A dead site rests for a quarter of an hour at most: mail for it may be urgent.
-_LONGEST_PAUSE = 900.0
 
 
 def _ms(seconds: float) -> int:
@@ -73,20 +68,6 @@ def path_options(settings: Settings) -> PathOptions:
     return PathOptions(lease_ms=_ms(settings.lease.seconds))
 
 
-def limits(settings: Settings) -> Limits:
-    """What holds for a site."""
-    concurrency, retry = settings.delivery.concurrency, settings.retry
-    rates = settings.delivery.rates
-    return Limits(
-        connections=concurrency.limit,
-        initial=concurrency.initial,
-        delivery_rate=rate_of(rates.deliveries) if rates.deliveries else None,
-        connection_rate=rate_of(rates.connections) if rates.connections else None,
-        first_pause=retry.first,
-        longest_pause=max(retry.first, min(retry.longest, _LONGEST_PAUSE)),
-    )
-
-
 def retry_schedule(settings: Settings) -> RetrySchedule:
     """When a deferred delivery is tried again."""
     retry = settings.retry
@@ -107,27 +88,6 @@ def dispatch_options(settings: Settings, holder: str) -> DispatchOptions:
         table=TableOptions(attempts=settings.delivery.attempts),
         schedule=retry_schedule(settings),
         idle_sessions=settings.delivery.sessions.idle_count,
-    )
-
-
-def route_options(settings: Settings) -> RouteOptions:
-    """Where mail goes."""
-    delivery = settings.delivery
-    return RouteOptions(
-        routes=settings.routes,
-        port=delivery.port,
-        most_addresses=delivery.addresses,
-        allowed=settings.private_targets,
-    )
-
-
-def resolver_options(settings: Settings) -> ResolverOptions:
-    """How the DNS is asked."""
-    delivery = settings.delivery
-    return ResolverOptions(
-        nameservers=tuple(delivery.nameservers),
-        lifetime=delivery.timeouts.dns,
-        timeout=min(3.0, delivery.timeouts.dns),
     )
 
 

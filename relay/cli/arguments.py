@@ -132,6 +132,13 @@ def _add_status(command: _Commands) -> None:
         "--limit", type=int, default=50, metavar="N", help="domains to show (default: 50)"
     )
     _json(queue)
+    explain = command(
+        "explain", "relay.cli.explain:explain", "why mail is not being sent, and where it would go"
+    )
+    explain.add_argument(
+        "subject", metavar="ID|ADDRESS", help="a message, or a recipient's address"
+    )
+    _json(explain)
     _add_shape(command)
 
 

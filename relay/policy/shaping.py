@@ -35,6 +35,12 @@ class Rate(Struct, frozen=True):
         """How many events may come at once."""
         return self.burst or self.count
 
+    def wait_ms(self, arrival_us: int, now_us: int) -> int:
+        """How long until one more may pass, where the next would arrive at `arrival_us`."""
+        arrival = min(arrival_us, now_us + self.every_us * self.most_at_once)
+        wait_us = arrival - now_us - self.every_us * (self.most_at_once - 1)
+        return max(0, -(-wait_us // 1000))
+
 
 def rate_of(text: str) -> Rate:
     """The rate that `N/period[,max_burst=B]` names, such as `100/min` or `20/30min,max_burst=1`.

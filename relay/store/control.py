@@ -210,7 +210,7 @@ class Control:
     async def _paused_in(self, partition: int) -> list[tuple[str, Paused]]:
         keys = partition_keys(partition, self._partitions)
         flat = await self._client.read("HGETALL", keys.paused)
-        return [_paused(flat[at], flat[at + 1]) for at in range(0, len(flat), 2)]
+        return [paused_of(flat[at], flat[at + 1]) for at in range(0, len(flat), 2)]
 
     def _tell(self, partition: int, queues: list[bytes]) -> None:
         if queues:
@@ -225,7 +225,8 @@ def _answers(names: Sequence[str], words: list[Any]) -> list[Answer]:
     return [Answer(name, word.decode()) for name, word in zip(names, words, strict=True)]
 
 
-def _paused(name: bytes, value: bytes) -> tuple[str, Paused]:
+def paused_of(name: bytes, value: bytes) -> tuple[str, Paused]:
+    """A field of `paused` and its value."""
     text = name.decode()
     kind = "queue" if text.startswith("q:") else "tenant"
     why = value[14:].decode("utf-8", "replace")

@@ -128,6 +128,12 @@ class PathState(Struct, frozen=True):
     waiters: int
     #: Up to ten queues, those that wait longest first, with since when.
     waiting: tuple[tuple[str, int], ...]
+    #: The store's clock.
+    now_ms: int
+    #: When the next delivery, and the next connection, would arrive at its rate, in us: GCRA's
+    #: theoretical time, 0 where there is no rate or it was not used lately.
+    deliveries_us: int = 0
+    connections_us: int = 0
 
 
 class Paths:
@@ -201,12 +207,13 @@ class Paths:
 
     async def _state(self, path: Path) -> PathState:
         keys, read = path_keys(path.source, path.site), self._client.read
-        time, fields, conns, waiters, waiting = await asyncio.gather(
+        time, fields, conns, waiters, waiting, arrivals = await asyncio.gather(
             read("TIME"),
             read("HMGET", keys.state, "window", "until", "reply"),
             read("ZRANGE", keys.conns, 0, -1, "WITHSCORES"),
             read("ZCARD", keys.waiting),
             read("ZRANGE", keys.waiting, 0, 9, "WITHSCORES"),
+            read("HMGET", keys.rates, "deliveries", "connections"),
         )
         now = int(time[0]) * 1000 + int(time[1]) // 1000
         window, until, reply = fields
@@ -224,6 +231,9 @@ class Paths:
                 (_text(queue), int(float(since)))
                 for queue, since in zip(waiting[::2], waiting[1::2], strict=True)
             ),
+            now_ms=now,
+            deliveries_us=int(float(arrivals[0] or 0)),
+            connections_us=int(float(arrivals[1] or 0)),
         )
 
 

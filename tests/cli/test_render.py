@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 
 from relay.cli import output, render
 from relay.console.views import (
@@ -19,6 +18,7 @@ from relay.console.views import (
     RecipientState,
     RecipientView,
 )
+from tests.support.printed import printed
 
 NOW = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 GREYLISTED = AttemptView(
@@ -78,10 +78,7 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shown(view: RenderableType, width: int = 140) -> list[str]:
-    console = Console(file=io.StringIO(), width=width, highlight=False)
-    console.print(view)
-    assert isinstance(console.file, io.StringIO)
-    return [line.rstrip() for line in console.file.getvalue().splitlines()]
+    return [line.rstrip() for line in printed(view, width).splitlines()]
 
 
 def test_a_message_shows_each_recipient_and_its_attempts() -> None:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import io
-
-from rich.console import Console, RenderableType
-
 from relay.cli import shape as shown
 from relay.console.shape import Shape, State, column
 from relay.store.client import StoreClient
 from relay.store.control import Control
 from relay.store.gauges import AGES
+from tests.support.printed import printed
 from tests.support.queue import MINUTE, New, QueueStore
-
-
-def printed(view: RenderableType) -> str:
-    console = Console(file=io.StringIO(), width=160)
-    console.print(view)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
 
 
 async def aged(

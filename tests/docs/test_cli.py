@@ -14,6 +14,7 @@ import pytest
 from relay.cli import exits
 from relay.cli.arguments import parser
 from relay.cli.submit import Submitted
+from relay.console.explain import Explanation
 from relay.console.moving import Moved
 from relay.console.operations import Done
 from relay.console.shape import ShapeView
@@ -42,6 +43,7 @@ class Audit(msgspec.Struct):
 VIEWS = {
     "relay show ID": MessageView,
     "relay queue": QueuesView,
+    "relay explain ID": Explanation,
     "relay qshape": ShapeView,
     "relay cancel ID": Cancelled,
     "relay hold": Done,
@@ -103,7 +105,8 @@ def fields(view: type, above: str = "") -> set[str]:
     for name, kind in get_type_hints(view).items():
         inner = get_args(kind)[0] if get_args(kind) else None
         if isinstance(inner, type) and issubclass(inner, msgspec.Struct):
-            found |= fields(inner, f"{above}{name}[].")
+            many = type(None) not in get_args(kind)
+            found |= fields(inner, f"{above}{name}[]." if many else f"{above}{name}.")
         else:
             found.add(f"{above}{name}")
     return found
