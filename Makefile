@@ -45,6 +45,10 @@ types: $(DEV) ## Check all types
 imports: $(DEV) ## Check that modules import from lower floors only
 	@$(BIN)/lint-imports
 
+.PHONY: test-cluster
+test-cluster: $(DEV) peers ## Run the end-to-end tests with a Redis Cluster of three nodes as the store
+	@TEST_STORE=cluster $(BIN)/pytest tests/e2e tests/store/test_cluster.py $(ARGS)
+
 .PHONY: bench
 bench: $(DEV) peers ## Measure: SMTP in to SMTP out, beside Postfix (ARGS=what the bench is to get)
 	@$(BIN)/python -m tests.bench $(ARGS)

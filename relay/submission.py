@@ -41,6 +41,8 @@ SHARE = Reply(452, "4.3.1", "Your messages take up their share of the queue, try
 CONFLICT = Reply(554, "5.5.4", "This idempotency key was used for another message")
 #: How often content is stored again when its chunks were gone before the message was admitted.
 _MOST_TRIES = 3
+#: Partitions that are tried for a message; half of all may lie on one node, side by side.
+_MOST_STEPS = 1024
 #: Seconds that cancelling a message may take which its submitter is to hear was not accepted.
 _WITHDRAWAL = 5.0
 
@@ -110,8 +112,16 @@ class Submitter:
         elif idempotency_key:
             partition = int(_digest(tenant, idempotency_key)[:8], 16) % self._partitions
         else:
-            partition = chance % self._partitions
+            partition = self._some_partition(chance)
         return message_id(ms=time.time_ns() // 1_000_000, partition=partition, chance=chance)
+
+    def _some_partition(self, chance: int) -> int:
+        """Any; the next ones where one does not answer, as its node is away."""
+        for step in range(_MOST_STEPS):
+            partition = (chance + step) % self._partitions
+            if self._admission.reachable(partition):
+                return partition
+        return chance % self._partitions
 
     def submit(self, submission: Submission) -> asyncio.Future[Accepted]:
         """Accept a message: it is durable when the future resolves.

@@ -5,7 +5,9 @@ Nobody leads: each step is one script that gives each caller the next ones.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 from relay import log, metrics
@@ -22,6 +24,8 @@ from relay.store.wire import ReplyError
 _MOST_CALLS = 200
 #: The broker holds enough wake-ups when there are so many for each slot of the fleet.
 _ENOUGH = 4
+#: Seconds that one turn waits for the partitions, where there are several.
+_TURN = 1.0
 _log = log.logger("relay.upkeep")
 
 
@@ -42,15 +46,32 @@ class Pump:
         self._ring = ring
         self._depth = depth
         self._slots = slots
+        self._tending: dict[int, asyncio.Task[None]] = {}
 
     async def turn(self) -> None:
         """Promote what is due, reclaim what was lost, and ring whoever is to be rung."""
         silent = await self._enough()
-        for partition in range(self._partitions):
-            await self._reclaim(partition)
-            await self._promote(partition)
-            if not silent:
-                await self._wake(partition)
+        if self._partitions == 1:
+            await self._tend(0, silent=silent)
+            return
+        idle = [number for number in range(self._partitions) if number not in self._tending]
+        for number in idle:
+            task = asyncio.get_running_loop().create_task(self._tend(number, silent=silent))
+            self._tending[number] = task
+            task.add_done_callback(partial(self._tended, number))
+        # One whose node is away goes on by itself, and holds up no other.
+        await asyncio.wait([self._tending[number] for number in idle], timeout=_TURN)
+
+    async def _tend(self, partition: int, *, silent: bool) -> None:
+        await self._reclaim(partition)
+        await self._promote(partition)
+        if not silent:
+            await self._wake(partition)
+
+    def _tended(self, partition: int, task: asyncio.Task[None]) -> None:
+        del self._tending[partition]
+        if not task.cancelled() and task.exception() is not None:
+            _log.warning("upkeep failed", partition=partition, error=str(task.exception()))
 
     async def _enough(self) -> bool:
         """Whether the broker holds more wake-ups than the fleet can use."""

@@ -22,6 +22,7 @@ from relay.ingress.health import HealthServer
 from relay.lookup.resolver import Resolver
 from relay.policy.shaping import Shaping
 from relay.store.access import Access
+from relay.store.address import Address
 from relay.store.admission import Admission, AdmissionOptions
 from relay.store.client import ClientOptions
 from relay.store.control import Control
@@ -31,7 +32,7 @@ from relay.store.leasing import Lease, Leasing
 from relay.store.outbox import Outbox
 from relay.store.paths import Paths
 from relay.store.roster import Roster
-from relay.store.servers import Sentinels, servers_of
+from relay.store.servers import servers_of, single
 from relay.store.spool import Spool
 from relay.store.timing import Timing
 from relay.submission import Submitter
@@ -70,7 +71,7 @@ class Engine:
             ClientOptions(patience=settings.store.timeout),
         )
         self._client = self._access.client
-        self._doorbell = Doorbell(servers_of(settings.broker.url))
+        self._doorbell = Doorbell(single(settings.broker.url))
         partitions = settings.store.partitions
         self._full = Fullness(
             self._client,
@@ -125,7 +126,7 @@ class Engine:
             connecting=options.connect_options(settings, router.may_connect),
             ring=self._doorbell.ring,
         )
-        if isinstance(servers_of(settings.store.url), Sentinels):
+        if not isinstance(servers_of(settings.store.url), Address):
             # A replica that becomes primary has what the last one took, but for a moment of it.
             dispatcher.conclusions.settler.remember()
             self._client.on_change = dispatcher.conclusions.settler.offer_again
@@ -242,8 +243,7 @@ class Engine:
 
     async def _tidy(self) -> None:
         """Forget events that were applied, and finish what others began."""
-        for outbox in self._outboxes:
-            await outbox.trim([CONSUMER])
+        await asyncio.gather(*(outbox.trim([CONSUMER]) for outbox in self._outboxes))
         await self._control.go_on()
 
     async def _report(self, roster: Roster) -> None:

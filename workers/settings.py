@@ -7,7 +7,7 @@ from urllib.parse import quote, urlsplit
 
 from relay.config import load_settings
 from relay.store.address import Address
-from relay.store.servers import Sentinels, servers_of
+from relay.store.servers import Sentinels, single
 
 #: Seconds between two pumps, at most; and how many pumps there are in a lease, at least. Where
 #: nobody looks at the leases for a third of one, none is reclaimed (grace).
@@ -40,7 +40,7 @@ def celery_settings() -> dict[str, Any]:
 
 def broker_settings(url: str) -> dict[str, Any]:
     """What Celery and kombu must know to reach the broker."""
-    servers = servers_of(url)
+    servers = single(url)
     if not isinstance(servers, Sentinels):
         return {"broker_url": kombu_url(url), "broker_transport_options": dict(_TRANSPORT)}
     one, first = servers.primary, servers.sentinels[0]

@@ -22,7 +22,7 @@ from relay.store.control import Control
 from relay.store.doorbell import Doorbell
 from relay.store.fullness import Fullness
 from relay.store.schema import partitions_of
-from relay.store.servers import servers_of
+from relay.store.servers import servers_of, single
 from relay.store.timing import TimingOptions
 from relay.store.wire import ReplyError
 from relay.submission import Accepted, Submitter
@@ -82,7 +82,7 @@ class Direct:
                 partitions = await partitions_of(client)
             deadline_ms, ring = 0, _nobody
             if options.broker:
-                doorbell = Doorbell(servers_of(options.broker))
+                doorbell = Doorbell(single(options.broker))
                 stack.push_async_callback(doorbell.close)
                 deadline_ms, ring = TimingOptions().deadline_ms, doorbell.ring
             watch = Fullness(client, memory_high=options.memory_high)

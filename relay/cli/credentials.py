@@ -24,7 +24,8 @@ from relay.identity.registry import Registry, Terms
 from relay.identity.secret import LONGEST_PASSWORD
 from relay.identity.views import change_view, credential_view
 from relay.policy.credential import Credential, Quotas
-from relay.store.client import ClientOptions, StoreClient
+from relay.store.client import ClientOptions
+from relay.store.cluster import client_of
 from relay.store.identity import IdentityStore
 from relay.store.servers import servers_of
 
@@ -225,7 +226,7 @@ def _asked(arguments: Namespace, question: Callable[[Registry], Awaitable[_T]]) 
 @asynccontextmanager
 async def open_registry(settings: Settings) -> AsyncIterator[Registry]:
     """The registry in the store. Raises StoreUnavailable."""
-    client = StoreClient(servers_of(settings.store.url), ClientOptions(patience=_PATIENCE))
+    client = client_of(servers_of(settings.store.url), ClientOptions(patience=_PATIENCE))
     await client.start()
     try:
         yield Registry(IdentityStore(client))

@@ -15,6 +15,7 @@ from relay.config.values import duration
 from relay.console.moving import Moved, Mover, export_to, import_from
 from relay.errors import ConfigError
 from relay.store.client import ClientOptions, StoreClient
+from relay.store.cluster import client_of
 from relay.store.schema import agree
 from relay.store.servers import Servers, servers_of
 
@@ -88,7 +89,7 @@ def _files(work: Coroutine[Any, Any, Moved]) -> Moved:
 
 @asynccontextmanager
 async def _store(servers: Servers) -> AsyncIterator[StoreClient]:
-    client = StoreClient(servers, ClientOptions(patience=_PATIENCE))
+    client = client_of(servers, ClientOptions(patience=_PATIENCE))
     await client.start()
     try:
         yield client

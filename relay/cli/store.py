@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 from relay.config import Settings
 from relay.store.client import ClientOptions, StoreClient
+from relay.store.cluster import client_of
 from relay.store.servers import servers_of
 
 #: Seconds that a command waits for the store.
@@ -16,7 +17,7 @@ PATIENCE = 10.0
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[StoreClient]:
     """A client of the store that the settings name. Raises StoreUnavailable."""
-    client = StoreClient(servers_of(settings.store.url), ClientOptions(patience=PATIENCE))
+    client = client_of(servers_of(settings.store.url), ClientOptions(patience=PATIENCE))
     await client.start()
     try:
         yield client

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from relay.config.values import Duration, Group, ServerUrl, Size
+from relay.config.values import BrokerUrl, Duration, Group, ServerUrl, Size
 
 
 class StoreSettings(Group):
@@ -15,9 +15,9 @@ class StoreSettings(Group):
     url: ServerUrl = Field(
         default="redis://127.0.0.1:6379/0",
         description="Where the store is: redis://, rediss:// or unix:///path, or "
-        "redis+sentinel://host,host,host/name for a primary that sentinels watch "
-        "(docs/operations.md, Stores). Within reach of a running `relay up` that one's store is "
-        "taken where nothing else names one.",
+        "redis+sentinel://host,host,host/name for a primary that sentinels watch, or "
+        "redis+cluster://host,host,host (docs/operations.md, Stores). Within reach of a running "
+        "`relay up` that one's store is taken where nothing else names one.",
     )
     durability: Literal["fsync", "replicated", "relaxed"] = Field(
         default="fsync",
@@ -39,8 +39,9 @@ class StoreSettings(Group):
         default=1,
         ge=1,
         le=1024,
-        description="Parts the queue is split into: 1 on one server or Sentinel, more on a "
-        "cluster. Fixed when the store is first used, and refused if it differs then.",
+        description="Parts the queue is split into: 1 on one server or Sentinel, on a cluster a "
+        "multiple of its primaries, such as 12 for three. Fixed when the store is first used, and "
+        "refused if it differs then.",
     )
     timeout: Duration = Field(
         default=60.0,
@@ -86,7 +87,7 @@ class StoreSettings(Group):
 class BrokerSettings(Group):
     """Celery's broker: wake-ups only, nothing in it needs to last."""
 
-    url: ServerUrl = Field(
+    url: BrokerUrl = Field(
         default="redis://127.0.0.1:6379/1",
         description="Where the broker is: redis://, rediss:// or unix:///path, or "
         "redis+sentinel://host,host,host/name. A server of its own "

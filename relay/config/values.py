@@ -14,8 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from relay.errors import ConfigError
 from relay.mail.extensions import OFFERED
 from relay.policy.shaping import rate_of
-from relay.store.servers import SENTINEL_SCHEMES as SEVERAL
-from relay.store.servers import servers_of
+from relay.store.servers import CLUSTER_SCHEMES, SENTINEL_SCHEMES, servers_of
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)\s*")
@@ -137,7 +136,7 @@ def url(*schemes: str) -> Callable[[str], str]:
         parts = urlsplit(text)
         if parts.scheme not in schemes:
             raise ValueError(f"must begin with {', '.join(f'{scheme}://' for scheme in schemes)}")
-        if parts.scheme in SEVERAL:
+        if parts.scheme in (*SENTINEL_SCHEMES, *CLUSTER_SCHEMES):
             _check_several(text)
             return text
         if parts.port == 0 or not (
@@ -226,8 +225,9 @@ Address = Annotated[str, AfterValidator(address), Kind("IP address")]
 Routes = Annotated[
     dict[str, Endpoint], BeforeValidator(mapped), Kind("table of domain = host:port")
 ]
+_SINGLE = ("redis", "rediss", "unix", "redis+socket", *SENTINEL_SCHEMES)
 ServerUrl = Annotated[
-    str,
-    AfterValidator(url("redis", "rediss", "unix", "redis+socket", *SEVERAL)),
-    Secret("URL", lambda value: mask(value)),
+    str, AfterValidator(url(*_SINGLE, *CLUSTER_SCHEMES)), Secret("URL", lambda value: mask(value))
 ]
+#: The broker's: kombu has no transport for clusters.
+BrokerUrl = Annotated[str, AfterValidator(url(*_SINGLE)), Secret("URL", lambda value: mask(value))]

@@ -21,6 +21,7 @@ from relay.mail.delivery import Attempt
 from relay.mail.ids import is_message_id, message_of, partition_of
 from relay.mail.reply import Reply
 from relay.store.client import ClientOptions, StoreClient
+from relay.store.cluster import client_of
 from relay.store.control import Control
 from relay.store.listing import Listing, Wanted
 from relay.store.queues import QueueCount, Queues
@@ -35,7 +36,7 @@ _PATIENCE = 5.0
 @asynccontextmanager
 async def open_console(settings: Settings) -> AsyncIterator[StoreConsole]:
     """The console on the settings' store. Raises StoreUnavailable."""
-    client = StoreClient(servers_of(settings.store.url), ClientOptions(patience=_PATIENCE))
+    client = client_of(servers_of(settings.store.url), ClientOptions(patience=_PATIENCE))
     await client.start()
     try:
         yield StoreConsole(client, settings.store.partitions)

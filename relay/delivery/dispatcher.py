@@ -82,6 +82,7 @@ class Dispatcher:
         self.router = router
         self._options = options
         self._leasing = leasing
+        self.partitions = leasing.partitions
         self._connecting = connecting
         self._ring = ring
         self._leaser = Leaser(leasing, self.book)
@@ -224,8 +225,9 @@ class Dispatcher:
         by_partition: dict[int, list[str]] = {}
         for partition, name in queues:
             by_partition.setdefault(partition, []).append(name)
-        for partition, names in by_partition.items():
-            _, parked = await self._leasing.park(partition, names, wait_ms, reason)
+        park = self._leasing.park
+        asked = (park(number, names, wait_ms, reason) for number, names in by_partition.items())
+        for _, parked in await asyncio.gather(*asked):
             metrics.PARKED.inc(parked)
 
     # Jobs.
@@ -281,16 +283,12 @@ class Dispatcher:
 
     async def release(self, leases: Sequence[Lease], wait_ms: int = 0) -> None:
         """Give leases back without an attempt."""
-        by_partition: dict[int, list[Lease]] = {}
         for lease in leases:
             self.book.strike(lease)
-            by_partition.setdefault(lease.partition, []).append(lease)
-        for partition, some in by_partition.items():
-            for at in range(0, len(some), 50):
-                words = await self._leasing.release(partition, some[at : at + 50], wait_ms)
-                lost = words.count(b"lost")
-                metrics.LOST.inc(lost)
-                metrics.RELEASED.inc(len(words) - lost)
+        for words in await asyncio.gather(*self._leasing.release_all(leases, wait_ms)):
+            lost = words.count(b"lost")
+            metrics.LOST.inc(lost)
+            metrics.RELEASED.inc(len(words) - lost)
 
     def _room(self) -> None:
         """Let those that wait for room in the table go on, as far as there is some."""

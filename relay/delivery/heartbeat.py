@@ -13,6 +13,7 @@ from itertools import groupby
 from relay import log, metrics
 from relay.delivery.book import LeaseBook, now
 from relay.store.client import ClientOptions, StoreClient
+from relay.store.cluster import client_of
 from relay.store.keys import partition_keys
 from relay.store.leasing import Lease, retake
 from relay.store.script import Text, script
@@ -66,8 +67,8 @@ class Heartbeat:
 
     async def _beat(self) -> None:
         pause = self._lease_ms / 3000
-        patience = ClientOptions(patience=pause)
-        client = StoreClient(self._servers, patience)
+        patience = ClientOptions(patience=pause if self._partitions == 1 else pause / 2)
+        client = client_of(self._servers, patience)
         while not await asyncio.to_thread(self._ended.wait, pause):
             try:
                 await self._renew(client)
@@ -77,10 +78,16 @@ class Heartbeat:
 
     async def _renew(self, client: StoreClient) -> None:
         leases = sorted(self._book.leases(), key=lambda lease: lease.partition)
-        for partition, group in groupby(leases, key=lambda lease: lease.partition):
-            some = list(group)
-            for at in range(0, len(some), _MOST):
-                await self._extend(client, partition, some[at : at + _MOST])
+        groups = groupby(leases, key=lambda lease: lease.partition)
+        # One partition whose node is away must not cost the leases of the others.
+        work = [self._renew_in(client, partition, list(group)) for partition, group in groups]
+        for result in await asyncio.gather(*work, return_exceptions=True):
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _renew_in(self, client: StoreClient, partition: int, leases: Sequence[Lease]) -> None:
+        for at in range(0, len(leases), _MOST):
+            await self._extend(client, partition, leases[at : at + _MOST])
 
     async def _extend(self, client: StoreClient, partition: int, leases: Sequence[Lease]) -> None:
         keys = partition_keys(partition, self._partitions)

@@ -62,6 +62,9 @@ class EgressPath:
         self._served: OrderedDict[Queue, None] = OrderedDict()
         #: The queues are looked at on suspicion; where they are empty, others get the sessions.
         self._suspects = False
+        #: Leases that were asked for: of each queue, and in all.
+        self._shares: dict[Queue, int] = {}
+        self._coming_leases = 0
 
     @property
     def idle(self) -> bool:
@@ -103,28 +106,34 @@ class EgressPath:
 
     def _lease(self) -> None:
         at_hand = len(self.supply) + self.coming
-        if self._asked or at_hand > self._ahead // 2:
+        if at_hand > self._ahead // 2 or (self._asked and self.dispatcher.partitions == 1):
             return
-        if not self.staff.has_place or self.allowance <= 0:
+        asking = {queue[0] for queue in self._asked}
+        partition = next((queue[0] for queue in self.queues if queue[0] not in asking), None)
+        if partition is None:
+            return
+        # What was asked of other partitions may be on its way for long, as a node is away.
+        allowance = self.allowance - self._coming_leases
+        if not self.staff.has_place or allowance <= 0:
             self.staff.ask(deliveries=self._ahead)
             return
         proven = self.proven
-        count = min(
-            self._ahead - at_hand, self.allowance, self.dispatcher.table.room(proven=proven)
-        )
+        count = min(self._ahead - at_hand, allowance, self.dispatcher.table.room(proven=proven))
         if count <= 0:
             self.dispatcher.table.wait(self, proven=proven)
             return
-        partition = next(iter(self.queues))[0]
         names = [queue for queue in self.queues if queue[0] == partition][:count]
         share = max(1, count // len(names))
         for queue in names:
             self._asked[queue] = False
+            self._coming_leases += share
+            self._shares[queue] = share
             self.dispatcher.want(self, queue, share)
 
     def granted(self, queue: Queue, grant: Grant | None, jobs: Sequence[Job]) -> None:
         """The answer to a wish for leases; `jobs` are those to be attempted."""
         rung_again = self._asked.pop(queue)
+        self._coming_leases -= self._shares.pop(queue)
         if grant is None or not (grant.more or rung_again):
             self.queues.pop(queue, None)
         else:
@@ -144,7 +153,7 @@ class EgressPath:
         if self._suspects and not self.wanting:
             self._suspects = False
             self.staff.make_way()
-        if not self._asked:
+        if not any(other[0] == queue[0] for other in self._asked):
             self.advance()
 
     def _remember(self, queue: Queue) -> None:

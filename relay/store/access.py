@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from relay.store import observed
 from relay.store.client import ClientOptions, StoreClient
+from relay.store.cluster import client_of
 from relay.store.schema import agree
 from relay.store.servers import Servers
 from relay.store.spread import Accepting, Spread
@@ -31,12 +32,12 @@ class Access:
         """`connections`: over how many messages are accepted, where no replica is waited for."""
         self._durability = durability
         #: For everything but acceptance.
-        self.client = StoreClient(servers, options, on_answer)
+        self.client = client_of(servers, options, on_answer)
         #: For acceptance: its answers are durable as the level says.
         self.accepting: Accepting = self.client
         self._own: StoreClient | Spread | None = None
         if durability == "replicated":
-            self._own = StoreClient(servers, options, on_answer)
+            self._own = client_of(servers, options, on_answer)
         elif connections > 1:
             self._own = Spread(servers, options or ClientOptions(), connections, on_answer)
         if self._own is not None:

@@ -72,6 +72,10 @@ class Admission:
         self._partitions = partitions
         self._options = options
 
+    def reachable(self, partition: int) -> bool:
+        """Whether the partition answers, as far as is known."""
+        return self._client.reachable(partition_keys(partition, self._partitions).deliveries)
+
     def is_small(self, message: NewMessage) -> bool:
         """Whether one call is enough, so that `admit` does."""
         return len(message.content) == 1 and len(message.deliveries) <= MOST_DELIVERIES

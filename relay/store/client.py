@@ -15,12 +15,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from relay.errors import StoreFull, StoreUnavailable
+from relay.errors import ConfigError, StoreFull, StoreUnavailable
 from relay.store import observed, primary
 from relay.store.address import Address
-from relay.store.confirm import NOTHING, Confirmation, Held
+from relay.store.calls import NOTHING, Call, Held
+from relay.store.confirm import Confirmation
 from relay.store.script import Script, Text, is_unknown
-from relay.store.servers import Servers
+from relay.store.servers import Single
 from relay.store.wire import ConnectionLost, ReplyError, Wire
 
 #: Error replies of a server that ran nothing and may serve soon.
@@ -36,9 +37,11 @@ _NOT_NOW = frozenset(
         "MISCONF",
     )
 )
+#: What is wrong where a node is taken for a server of its own.
+A_CLUSTER = "store.url: that is a node of a Redis Cluster: write redis+cluster:// in its URL"
 #: How long to wait before a call is said again, and before a connection is tried again, seconds.
-_FIRST_PAUSE = 0.02
-_LONGEST_PAUSE = 1.0
+FIRST_PAUSE = 0.02
+LONGEST_PAUSE = 1.0
 
 
 class ClientOptions(Struct, frozen=True, kw_only=True):
@@ -53,38 +56,6 @@ class ClientOptions(Struct, frozen=True, kw_only=True):
     most_octets: int = 64 << 20
 
 
-class _Call(Held):
-    """One call until its answer: what to say, and how often it was said."""
-
-    __slots__ = (
-        "command",
-        "confirmed",
-        "name",
-        "pause",
-        "repeatable",
-        "repeats",
-        "script",
-        "started",
-    )
-
-    def __init__(
-        self, future: asyncio.Future[Any], name: str, command: Sequence[Text], started: float
-    ) -> None:
-        super().__init__(future)
-        self.name = name
-        self.command = command
-        self.started = started
-        self.confirmed = False
-        self.script: Script | None = None
-        self.repeatable = True
-        self.repeats = 0
-        self.pause: asyncio.TimerHandle | None = None
-
-    def octets(self) -> int:
-        """About how much memory it holds."""
-        return sum(len(part) if isinstance(part, (str, bytes)) else 8 for part in self.command)
-
-
 class StoreClient:
     """Calls to one store. Made on the loop that uses it; `start` before, `close` after.
 
@@ -93,9 +64,12 @@ class StoreClient:
     else, do.
     """
 
+    #: Whether it speaks to a Redis Cluster.
+    clustered = False
+
     def __init__(
         self,
-        servers: Servers,
+        servers: Single,
         options: ClientOptions | None = None,
         on_answer: Callable[[str, float, int], None] = observed.answered,
     ) -> None:
@@ -110,7 +84,7 @@ class StoreClient:
         self._connecting: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._parked: dict[_Call, int] = {}
+        self._parked: dict[Call, int] = {}
         self._parked_octets = 0
         self._closed = False
         self._last_error = "no connection yet"
@@ -173,6 +147,7 @@ class StoreClient:
         """
         call = self._new(what.name, what.command(keys, args), patience)
         call.script = what
+        call.key = keys[0]
         call.confirmed = confirmed and self.replicas > 0
         self._say(call)
         return call.future
@@ -183,6 +158,17 @@ class StoreClient:
         self._say(call)
         return call.future
 
+    async def every(self, *command: Text) -> list[Any]:
+        """The answers of all primaries to a command, of those that there are now.
+
+        One that is away for two seconds is left out, or ends it where it is the only one.
+        """
+        return [await self.read(*command)]
+
+    def reachable(self, key: Text) -> bool:
+        """Whether there is a connection to who has a key, as far as is known."""
+        return self.connected
+
     def command(self, *command: Text) -> asyncio.Future[Any]:
         """A command that must not be said twice: a connection lost meanwhile ends it."""
         call = self._new(str(command[0]), command, None)
@@ -190,17 +176,21 @@ class StoreClient:
         self._say(call)
         return call.future
 
-    def _new(self, name: str, command: Sequence[Text], patience: float | None) -> _Call:
+    def _new(self, name: str, command: Sequence[Text], patience: float | None) -> Call:
         now = self._loop.time()
-        call = _Call(self._loop.create_future(), name, command, now)
+        call = Call(self._loop.create_future(), name, command, now)
+        call.key = command[1] if len(command) > 1 else None
         call.deadline = now + (self._options.patience if patience is None else patience)
         return call
 
-    def _say(self, call: _Call) -> None:
+    def _say(self, call: Call) -> None:
         wire = self._wire
         if wire is None or wire.closed:
             self._park(call)
-            return
+        else:
+            self._send(call, wire)
+
+    def _send(self, call: Call, wire: Wire) -> None:
         wire.send(partial(self._answered, call, wire), *call.command)
         if call.confirmed:
             self._confirmation(wire).said(call)
@@ -219,10 +209,10 @@ class StoreClient:
         if not wire.closed:
             self._leave(wire)
         for call in calls:
-            assert isinstance(call, _Call)  # noqa: S101 - said by none but this client
+            assert isinstance(call, Call)  # noqa: S101 - said by none but this client
             self._refused(call, wire, error)
 
-    def _answered(self, call: _Call, wire: Wire, answer: Any) -> None:
+    def _answered(self, call: Call, wire: Wire, answer: Any) -> None:
         if call.future.done():
             return
         if isinstance(answer, Exception):
@@ -235,7 +225,7 @@ class StoreClient:
 
     def _finish(self, call: Held) -> None:
         """Replicas have what the call wrote, or its patience is at its end."""
-        assert isinstance(call, _Call)  # noqa: S101 - said by none but this client
+        assert isinstance(call, Call)  # noqa: S101 - said by none but this client
         if isinstance(call.answer, Exception):
             observed.gave_up()
             self._fail(call, call.answer)
@@ -243,7 +233,7 @@ class StoreClient:
             call.future.set_result(call.answer)
             self._on_answer(call.name, self._loop.time() - call.started, call.repeats)
 
-    def _refused(self, call: _Call, wire: Wire, error: Exception) -> None:
+    def _refused(self, call: Call, wire: Wire, error: Exception) -> None:
         """Say it again where that may help and harms nothing; otherwise give the error on."""
         if call.script is not None and is_unknown(error):
             call.command = call.script.whole(call.command)
@@ -261,15 +251,20 @@ class StoreClient:
             self._fail(call, error)
         elif error.word in _NOT_NOW:
             self._not_now(call, wire, error)
+        elif error.word in ("MOVED", "ASK"):
+            self._redirected(call, wire, error)
         else:
             self._fail(call, StoreFull(str(error)) if error.word == "OOM" else error)
 
-    def _not_now(self, call: _Call, wire: Wire, error: ReplyError) -> None:
+    def _redirected(self, call: Call, wire: Wire, error: ReplyError) -> None:
+        self._fail(call, ConfigError([A_CLUSTER]))
+
+    def _not_now(self, call: Call, wire: Wire, error: ReplyError) -> None:
         self._last_error = str(error)
         if error.word == "READONLY" and wire is self._wire:
             # A replica answers: the primary is elsewhere, or will be behind the same address.
             self._leave(wire)
-        pause = min(_FIRST_PAUSE * 2 ** min(call.repeats, 10), _LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2 ** min(call.repeats, 10), LONGEST_PAUSE)
         call.repeats += 1
         if self._loop.time() + pause >= call.deadline:
             observed.gave_up()
@@ -283,7 +278,7 @@ class StoreClient:
             self._wire = None
             self._leaving = self._loop.create_task(wire.close())
 
-    def _park(self, call: _Call) -> None:
+    def _park(self, call: Call) -> None:
         """Keep a call until there is a connection, or its patience ends."""
         call.answer = NOTHING
         octets = call.octets()
@@ -302,17 +297,17 @@ class StoreClient:
         if self._connecting is None:
             self._connecting = self._loop.create_task(self._reconnect())
 
-    def _unpark(self, call: _Call) -> None:
+    def _unpark(self, call: Call) -> None:
         if call.pause is not None:
             call.pause.cancel()
             call.pause = None
         self._parked_octets -= self._parked.pop(call, 0)
 
-    def _give_up(self, call: _Call) -> None:
+    def _give_up(self, call: Call) -> None:
         observed.gave_up()
         self._fail(call, StoreUnavailable(self._last_error))
 
-    def _fail(self, call: _Call, error: Exception) -> None:
+    def _fail(self, call: Call, error: Exception) -> None:
         self._unpark(call)
         if not call.future.done():
             call.future.set_exception(error)
@@ -346,13 +341,13 @@ class StoreClient:
 
     async def _reconnect(self) -> None:
         """Connect, however often it takes, then say all that is parked."""
-        pause = _FIRST_PAUSE
+        pause = FIRST_PAUSE
         # A connection that broke as soon as it was made would otherwise be made again at once.
-        broke_soon = self._loop.time() - self._connected_at < _LONGEST_PAUSE
+        broke_soon = self._loop.time() - self._connected_at < LONGEST_PAUSE
         while self._parked:
             if broke_soon:
                 await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - not secret
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = min(pause * 2, LONGEST_PAUSE)
             try:
                 self._wire = await self._connect()
                 break

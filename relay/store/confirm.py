@@ -13,25 +13,12 @@ from typing import Any
 
 from relay import metrics
 from relay.errors import NotReplicated
+from relay.store.calls import NOTHING, Held
 from relay.store.wire import ConnectionLost, Wire
 
-#: The answer of a call that has none yet.
-NOTHING = object()
 #: How long one WAIT may take, in ms. Where that is too short another follows, so that a call's
 #: patience is kept to about this much.
 _WAIT_MS = 1000
-
-
-class Held:
-    """A call whose answer may be held back."""
-
-    __slots__ = ("answer", "deadline", "future")
-
-    def __init__(self, future: asyncio.Future[Any]) -> None:
-        self.future = future
-        self.answer: Any = NOTHING
-        #: By the loop's clock, when its patience ends.
-        self.deadline = 0.0
 
 
 class Confirmation:

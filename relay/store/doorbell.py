@@ -20,7 +20,7 @@ from relay import metrics
 from relay.errors import StoreUnavailable
 from relay.store import primary
 from relay.store.address import Address
-from relay.store.servers import Servers
+from relay.store.servers import Single
 from relay.store.wakeup import wake_up
 from relay.store.wire import ReplyError, Wire
 
@@ -60,7 +60,7 @@ class DoorbellOptions(Struct, frozen=True):
 class Doorbell:
     """Rings for one loop. `ring` is called on it, never waits and never raises."""
 
-    def __init__(self, servers: Servers, options: DoorbellOptions | None = None) -> None:
+    def __init__(self, servers: Single, options: DoorbellOptions | None = None) -> None:
         self._servers = servers
         self._options = options or DoorbellOptions()
         self._names: dict[str, None] = {}

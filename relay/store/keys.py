@@ -43,9 +43,11 @@ A *lane* is the first letter of the class and the tenant.
 
 from __future__ import annotations
 
+from binascii import crc_hqx
 from functools import cache
 
 from relay.mail.envelope import Priority
+from relay.store.script import Text
 
 #: Content above this many octets is stored, read and sent in chunks of at most as many.
 CHUNK = 256 * 1024
@@ -57,15 +59,12 @@ _SLOTS = 16384
 SCHEMA = "relay:schema"
 
 
-def _crc16(data: bytes) -> int:
-    """CRC-16/XMODEM, which Redis Cluster maps keys to slots with."""
-    crc = 0
-    for byte in data:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1) ^ 0x1021 if crc & 0x8000 else crc << 1
-        crc &= 0xFFFF
-    return crc
+def slot_of(key: Text) -> int:
+    """The slot of a Redis Cluster that a key lies in: CRC-16/XMODEM of its hash tag, or of it."""
+    octets = key if isinstance(key, bytes) else str(key).encode()
+    start = octets.find(b"{") + 1
+    end = octets.find(b"}", start) if start else -1
+    return crc_hqx(octets[start:end] if end > start else octets, 0) % _SLOTS
 
 
 @cache
@@ -74,7 +73,7 @@ def tag(partition: int, partitions: int) -> str:
     tried = 0
     while True:
         candidate = f"p{partition:02d}" if tried == 0 else f"p{partition:02d}.{tried}"
-        if partitions == 1 or _crc16(candidate.encode()) * partitions // _SLOTS == partition:
+        if partitions == 1 or slot_of(candidate) * partitions // _SLOTS == partition:
             return candidate
         tried += 1
 

@@ -104,7 +104,7 @@ class Leasing:
         self, client: StoreClient, partitions: int, holder: str, options: LeaseOptions
     ) -> None:
         self._client = client
-        self._partitions = partitions
+        self._partitions = self.partitions = partitions
         self._holder = holder
         self._options = options
         self._seq = 0
@@ -229,6 +229,19 @@ class Leasing:
         keys = partition_keys(partition, self._partitions)
         args: list[Text] = [self._holder, delivery, fence]
         return self._client.call(BEGIN, [keys.deliveries, keys.suspects], args)
+
+    def release_all(
+        self, leases: Sequence[Lease], wait_ms: int = 0
+    ) -> list[asyncio.Future[list[bytes]]]:
+        """The same for leases of any partitions, in as many calls as that takes."""
+        by_partition: dict[int, list[Lease]] = {}
+        for lease in leases:
+            by_partition.setdefault(lease.partition, []).append(lease)
+        return [
+            self.release(partition, some[at : at + MOST_DELIVERIES], wait_ms)
+            for partition, some in by_partition.items()
+            for at in range(0, len(some), MOST_DELIVERIES)
+        ]
 
     def retake(self, partition: int, leases: Sequence[Lease]) -> asyncio.Future[list[bytes]]:
         """Take back what the store lost of them; a word for each (scripts/retake.lua)."""

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from relay.errors import StoreUnavailable
 from relay.store.address import Address
-from relay.store.servers import Sentinels, Servers
+from relay.store.servers import Sentinels, Single
 from relay.store.wire import ConnectionLost, ReplyError, Wire
 
 #: Seconds that one sentinel, and a primary that sentinels name, have to answer.
@@ -21,7 +21,7 @@ _WATCH = 1.0
 
 
 async def connect(
-    servers: Servers, *, timeout: float, most_calls: int = 10_000, most_octets: int = 64 << 20
+    servers: Single, *, timeout: float, most_calls: int = 10_000, most_octets: int = 64 << 20
 ) -> tuple[Address, Wire]:
     """A connection to the primary, and where that is.
 

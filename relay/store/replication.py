@@ -26,9 +26,10 @@ async def replication(
     `settings`: the store's own, empty where it does not tell them; `wanted`: as many as that, or
     where it is 0 all that there are but one, and one at least.
     """
-    replicas = await _replicas(client)
+    every = [_replicas(info, client.address) for info in await client.every("INFO", "replication")]
+    fewest = min(map(len, every))
     least = int(settings.get(b"min-replicas-to-write", 0))
-    count = wanted or max(1, len(replicas) - 1, least)
+    count = wanted or max(1, fewest - 1, least)
     problems = []
     if settings and least < count:
         problems.append(
@@ -36,16 +37,15 @@ async def replication(
             f"`min-replicas-to-write {count}` in the store, so that a primary that was cut off "
             "takes nothing: set it there, or set store.replicas"
         )
-    if len(replicas) < count:
-        _log.warning("the store has too few replicas now", replicas=len(replicas), needed=count)
-    found = await asyncio.gather(*(_synced(address) for address in replicas))
+    if fewest < count:
+        _log.warning("the store has too few replicas now", replicas=fewest, needed=count)
+    found = await asyncio.gather(*(_synced(one) for replicas in every for one in replicas))
     problems += [problem for problem in found if problem]
     return count, problems
 
 
-async def _replicas(client: StoreClient) -> list[Address]:
-    """The replicas that are connected to the primary, with its login."""
-    info: bytes = await client.read("INFO", "replication")
+def _replicas(info: bytes, primary: Address) -> list[Address]:
+    """The replicas that are connected to a primary, with its login."""
     found = []
     for line in info.decode().splitlines():
         name, _, text = line.partition(":")
@@ -53,7 +53,6 @@ async def _replicas(client: StoreClient) -> list[Address]:
             fields = dict(pair.split("=", 1) for pair in text.split(",") if "=" in pair)
             if fields.get("state") == "online":
                 found.append((fields["ip"], int(fields["port"])))
-    primary = client.address
     return [structs.replace(primary, host=host, port=port, path="") for host, port in found]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relay import log
 from relay.errors import ConfigError
-from relay.store.client import StoreClient
+from relay.store.client import A_CLUSTER, StoreClient
 from relay.store.codec import VERSION
 from relay.store.keys import SCHEMA
 from relay.store.replication import replication
@@ -26,6 +26,8 @@ async def agree(client: StoreClient, partitions: int, durability: str, replicas:
     unless the durability is `replicated`. Raises ConfigError with all that does not fit,
     StoreUnavailable.
     """
+    if not client.clustered and b"cluster_enabled:1" in await client.read("INFO", "cluster"):
+        raise ConfigError([A_CLUSTER])
     found, problems = await _promises(client, durability)
     wanted = 0
     if durability == "replicated":
@@ -39,16 +41,24 @@ async def agree(client: StoreClient, partitions: int, durability: str, replicas:
 
 
 async def _promises(client: StoreClient, durability: str) -> tuple[dict[bytes, bytes], list[str]]:
-    """The store's own settings, and what they lack (docs/configuration.md, `store.durability`)."""
+    """The store's own settings, and what they lack (docs/configuration.md, `store.durability`).
+
+    Of several primaries the settings of the one that asks for the fewest replicas.
+    """
     try:
-        answer = await client.read(
+        answers = await client.every(
             "CONFIG", "GET", "append*", "maxmemory-policy", "min-replicas-to-write"
         )
     except ReplyError as error:
         # Managed servers keep CONFIG to themselves: then it is the operator's word.
         _log.warning("the store does not tell its durability", error=str(error))
         return {}, []
-    found = dict(zip(answer[::2], answer[1::2], strict=True))
+    every = [dict(zip(answer[::2], answer[1::2], strict=True)) for answer in answers]
+    problems = list(dict.fromkeys(lack for found in every for lack in _lacks(found, durability)))
+    return min(every, key=lambda found: int(found.get(b"min-replicas-to-write", 0))), problems
+
+
+def _lacks(found: dict[bytes, bytes], durability: str) -> list[str]:
     problems = []
     if found.get(b"appendonly") != b"yes" or found.get(b"appendfsync") not in _SYNC[durability]:
         wanted = _SYNC[durability][-1].decode()
@@ -61,7 +71,7 @@ async def _promises(client: StoreClient, durability: str) -> tuple[dict[bytes, b
             "store.url: the store would evict messages when it is full: set `maxmemory-policy "
             "noeviction` there"
         )
-    return found, problems
+    return problems
 
 
 async def _history(client: StoreClient, partitions: int) -> list[str]:

@@ -1,9 +1,10 @@
-"""The servers that a URL names: one, or a primary that sentinels know the address of.
+"""The servers that a URL names: one, a primary that sentinels know the address of, or a cluster.
 
     redis://[user:password@]host[:6379][/db]       rediss:// with TLS
     unix:///path[?db=0]
     redis+sentinel://[user:password@]host[:26379],host...[/name[/db]]      rediss+sentinel://
         ?sentinel_username=...&sentinel_password=...  where the sentinels want a login of their own
+    redis+cluster://[user:password@]host[:6379],host...                    rediss+cluster://
 
 The login in front of the hosts is that of the primary and its replicas. `ssl_cert_reqs` and
 `ssl_ca_certs` may stand behind the question mark of all URLs with TLS.
@@ -19,7 +20,9 @@ from relay.errors import ConfigError
 from relay.store.address import Address
 
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
+CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
 _SENTINEL_PORT = 26379
+_PORT = 6379
 #: The name that Redis's own examples give a primary.
 _NAME = "mymaster"
 
@@ -43,15 +46,52 @@ class Sentinels(Struct, frozen=True):
         return f"Sentinels({self})"
 
 
+class Cluster(Struct, frozen=True):
+    """A Redis Cluster, by some of its nodes."""
+
+    #: Asked for the others.
+    seeds: tuple[Address, ...]
+
+    @property
+    def node(self) -> Address:
+        """How to talk to a node: all but its host and port."""
+        return self.seeds[0]
+
+    def __str__(self) -> str:
+        """For logs: where it is, never a password."""
+        return f"cluster of {','.join(f'{one.host}:{one.port}' for one in self.seeds)}"
+
+    def __repr__(self) -> str:
+        return f"Cluster({self})"
+
+
+#: Whatever has one primary at a time.
+Single = Address | Sentinels
 #: Whatever a URL may name.
-Servers = Address | Sentinels
+Servers = Single | Cluster
 
 
 def servers_of(url: str) -> Servers:
     """The servers that a URL names. Raises ConfigError, without repeating the password."""
+    if urlsplit(url).scheme in CLUSTER_SCHEMES:
+        return _cluster(url)
+    return single(url)
+
+
+def single(url: str) -> Single:
+    """The same where a cluster will not do. Raises ConfigError."""
     if urlsplit(url).scheme in SENTINEL_SCHEMES:
         return _sentinels(url)
     return Address.parse(url)
+
+
+def _cluster(url: str) -> Cluster:
+    parts = urlsplit(url)
+    if parts.path.strip("/") not in ("", "0"):
+        raise ConfigError([f"{parts.scheme}://: a cluster has no databases but 0"])
+    template = _template(url, "")
+    places = hosts_of(parts.netloc, _PORT)
+    return Cluster(tuple(structs.replace(template, host=host, port=port) for host, port in places))
 
 
 def _sentinels(url: str) -> Sentinels:

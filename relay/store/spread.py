@@ -9,7 +9,8 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from relay.store.client import ClientOptions, StoreClient
+from relay.store.client import ClientOptions
+from relay.store.cluster import client_of
 from relay.store.script import Script, Text
 from relay.store.servers import Servers
 
@@ -31,6 +32,9 @@ class Accepting(Protocol):
     def read(self, *command: Text) -> asyncio.Future[Any]:
         """See StoreClient."""
 
+    def reachable(self, key: Text) -> bool:
+        """See StoreClient."""
+
 
 class Spread:
     """As one client, but in no order: what must come after something waits for its answer."""
@@ -47,7 +51,7 @@ class Spread:
             most_calls=options.most_calls // connections,
             most_octets=options.most_octets // connections,
         )
-        self._clients = [StoreClient(servers, share, on_answer) for _ in range(connections)]
+        self._clients = [client_of(servers, share, on_answer) for _ in range(connections)]
         self._turns = cycle(self._clients)
 
     async def start(self) -> None:
@@ -73,3 +77,7 @@ class Spread:
     def read(self, *command: Text) -> asyncio.Future[Any]:
         """See StoreClient."""
         return next(self._turns).read(*command)
+
+    def reachable(self, key: Text) -> bool:
+        """See StoreClient."""
+        return self._clients[0].reachable(key)

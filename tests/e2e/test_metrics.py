@@ -13,6 +13,7 @@ from urllib.error import HTTPError
 import pytest
 
 from relay import metrics
+from relay.mail.ids import partition_of
 from relay.metrics.document import Entry, entries
 from tests.support.dns import Zone
 from tests.support.metered import Metered, Watcher, get
@@ -183,7 +184,7 @@ def lose_content(site: Site, system: Metered) -> None:
     before = len(site.refused)
     [id_] = submit(system.port, post("lost", "a@lost.test")).values()
     system.until(lambda: len(site.refused) > before)
-    system.store.command("DEL", f"relay:{{p00}}:c:{id_}")
+    system.store.command("DEL", system.partitions[partition_of(id_)].content(id_))
     system.until(lambda: system.left().get("held"), lambda: system.left())
 
 

@@ -9,13 +9,13 @@ from typing import cast
 
 import pytest
 
+from relay.mail.ids import partition_of
 from tests.support.dns import Zone
 from tests.support.site import Manner, Site, Taken
 from tests.support.source import Post, post, submit
 from tests.support.system import System
 
 #: The key of the zset that says when deliveries were accepted, and of that of those to come.
-AGE, LATER = "relay:{p00}:age", "relay:{p00}:later"
 
 
 def bounce(site: Site, system: System, sender: str) -> EmailMessage:
@@ -192,11 +192,12 @@ def test_a_private_address_is_not_connected_to_unless_it_is_allowed(
 def test_what_is_too_old_expires_and_its_sender_is_told(site: Site, system: System) -> None:
     site.manners["old@old.test"] = Manner(rcpt="450 4.2.1 not today")
     accepted = submit(system.port, from_("old@origin.test", "old", "old@old.test"))
+    age = system.partitions[partition_of(accepted["old"])].age
     [delivery] = [
         key
-        for key in system.store.command("ZRANGE", AGE, 0, -1)
+        for key in system.store.command("ZRANGE", age, 0, -1)
         if key.decode().startswith(accepted["old"])
     ]
-    system.store.command("ZADD", AGE, 1_000_000, delivery)
+    system.store.command("ZADD", age, 1_000_000, delivery)
     dsn = bounce(site, system, "old@origin.test")
     assert recipients(dsn) == {"old@old.test": ("failed", "4.4.7")}

@@ -11,7 +11,7 @@ from relay.errors import StoreUnavailable
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.doorbell import Doorbell
 from relay.store.script import Script
-from relay.store.servers import servers_of
+from relay.store.servers import single
 from tests.support.replicated import SentinelStore
 
 WRITE = Script("write", "#!lua\nreturn {redis.call('INCR', KEYS[1]), ARGV[1]}")
@@ -25,10 +25,10 @@ def store() -> Iterator[SentinelStore]:
 
 
 async def test_a_switch_of_the_primary_is_followed_and_told(store: SentinelStore) -> None:
-    client = StoreClient(servers_of(store.url), ClientOptions(patience=20))
+    client = StoreClient(single(store.url), ClientOptions(patience=20))
     changes = []
     client.on_change = lambda: changes.append(client.address.port)
-    bell = Doorbell(servers_of(store.url))
+    bell = Doorbell(single(store.url))
     await client.start()
     assert await client.call(WRITE, ["n"], ["x"]) == [1, b"x"]
     bell.ring(["0/before.test"])
@@ -51,12 +51,12 @@ async def test_a_switch_of_the_primary_is_followed_and_told(store: SentinelStore
 
 async def test_no_sentinel_or_none_that_knows_the_name_is_said(store: SentinelStore) -> None:
     unknown = store.url.replace(store.NAME, "another")
-    client = StoreClient(servers_of(unknown))
+    client = StoreClient(single(unknown))
     with pytest.raises(StoreUnavailable, match="knows no 'another'"):
         await client.start()
-    nowhere = StoreClient(servers_of("redis+sentinel://127.0.0.1:1,127.0.0.1:2/m"))
+    nowhere = StoreClient(single("redis+sentinel://127.0.0.1:1,127.0.0.1:2/m"))
     with pytest.raises(StoreUnavailable, match=r"127\.0\.0\.1:2"):
         await nowhere.start()
-    wrong = StoreClient(servers_of(store.url.partition("?")[0]))
+    wrong = StoreClient(single(store.url.partition("?")[0]))
     with pytest.raises(StoreUnavailable, match="NOAUTH"):
         await wrong.start()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from relay.config.servers import StoreSettings
+from relay.config.servers import BrokerSettings, StoreSettings
 from relay.config.values import mask
 from relay.errors import ConfigError
 from relay.store.address import Address
-from relay.store.servers import Sentinels, servers_of
+from relay.store.servers import Cluster, Sentinels, servers_of
 from workers.settings import broker_settings
 
 WHOLE = (
@@ -43,6 +43,23 @@ def test_tls_holds_for_sentinels_and_primary() -> None:
     found = servers_of("rediss+sentinel://h1,h2/m?ssl_cert_reqs=none")
     assert isinstance(found, Sentinels)
     assert all(one.tls and one.tls_verify == "none" for one in (*found.sentinels, found.primary))
+
+
+def test_a_cluster_is_named_by_some_of_its_nodes() -> None:
+    found = servers_of("redis+cluster://:hidden@h1,h2:7000")
+    assert isinstance(found, Cluster)
+    assert [(one.host, one.port, one.password) for one in found.seeds] == [
+        ("h1", 6379, "hidden"),
+        ("h2", 7000, "hidden"),
+    ]
+    assert "hidden" not in repr(found)
+    with pytest.raises(ConfigError, match="no databases"):
+        servers_of("redis+cluster://h1/3")
+
+
+def test_a_broker_is_no_cluster() -> None:
+    with pytest.raises(ValidationError):
+        BrokerSettings(url="redis+cluster://h1,h2")
 
 
 def test_one_server_is_an_address() -> None:

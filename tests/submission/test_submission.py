@@ -197,8 +197,8 @@ async def test_a_message_for_later_waits_and_rings_nobody(desk: Desk) -> None:
     assert float(await desk.client.read("ZSCORE", KEYS.later, f"{accepted.id}.0")) == due
 
 
-def test_an_idempotency_key_names_the_partition_of_its_message() -> None:
-    submitter = Submitter(None, 8, list)  # type: ignore[arg-type]
+async def test_an_idempotency_key_names_the_partition_of_its_message(desk: Desk) -> None:
+    submitter = Submitter(Admission(desk.client, 8, AdmissionOptions()), 8, desk.rung.extend)
     ids = [submitter.new_id("tenant", "key") for _ in range(5)]
     assert len({partition_of(one) for one in ids}) == 1
     assert len({partition_of(submitter.new_id("tenant", f"k{n}")) for n in range(200)}) == 8

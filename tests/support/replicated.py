@@ -50,6 +50,11 @@ class ReplicatedStore:
         raise RuntimeError("no primary is alive")
 
     @property
+    def primaries(self) -> list[ValkeyServer]:
+        """The servers that have all the data together."""
+        return [self.primary]
+
+    @property
     def replicas(self) -> list[ValkeyServer]:
         """Those that live and are no primary."""
         alive = [one for one in self.servers if one.process is not None]

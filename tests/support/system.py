@@ -22,7 +22,10 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from relay.mail.ids import partition_of
 from relay.store.codec import decode_stored
+from relay.store.keys import partition_keys
+from tests.support.cluster import SETTINGS, ClusterStore
 from tests.support.dns import DnsServer, Zone
 from tests.support.relay import command, environment
 from tests.support.relay import relay as run_relay
@@ -34,7 +37,6 @@ from tests.support.valkey import BROKER_OPTIONS, STORE_OPTIONS, ValkeyServer, fr
 PATIENCE = 30.0
 #: Lines of each log that are shown when a test fails.
 _SHOWN = 60
-_PREFIX = "relay:{p00}:"
 
 
 class Process:
@@ -103,8 +105,12 @@ class System:
     ) -> None:
         """`store` and `broker`: servers like a ValkeyServer, not started yet."""
         self.site = site
+        if store is None and os.environ.get("TEST_STORE") == "cluster":
+            store, variables = ClusterStore(), {**SETTINGS, **variables}
         self.store = store or ValkeyServer(**STORE_OPTIONS)
         self.broker = broker or ValkeyServer(**BROKER_OPTIONS)
+        partitions = int(variables.get("RELAY_STORE__PARTITIONS", 1))
+        self.partitions = [partition_keys(number, partitions) for number in range(partitions)]
         self.dns = DnsServer({"*.test": Zone(mx=["10 mx.{name}."], a=["127.0.0.1"])})
         self.port = free_port()
         self.workers: list[Process] = []
@@ -251,7 +257,7 @@ class System:
     def left(self) -> dict[str, int]:
         """What is there of each thing that must be gone when all is done."""
         counts = {
-            name: int(self.store.command(word, _PREFIX + name))
+            name: sum(int(self.store.command(word, getattr(one, name))) for one in self.partitions)
             for name, word in (
                 ("deliveries", "HLEN"),
                 ("later", "ZCARD"),
@@ -273,35 +279,33 @@ class System:
 
     def keys(self, pattern: str) -> list[str]:
         """The store's keys of the queue."""
-        found: set[str] = set()
-        cursor = b"0"
-        while True:
-            cursor, some = self.store.command(
-                "SCAN", cursor, "MATCH", _PREFIX + pattern, "COUNT", 10_000
-            )
-            found.update(key.decode() for key in some)
-            if cursor == b"0":
-                return sorted(found)
+        return sorted(
+            key
+            for one in self.partitions
+            for server in self.store.primaries
+            for key in server.scan(one.prefix + pattern)
+        )
 
     def connections(self) -> int:
         """Connections that are in use, as far as the store knows."""
-        keys = self.store.command("KEYS", "relay:{s:*}:conns")
+        keys = (key for one in self.store.primaries for key in one.scan("relay:{s:*}:conns"))
         return sum(int(self.store.command("ZCARD", key)) for key in keys)
 
     def parked(self, queue: str) -> str:
         """Why a queue is parked, "" where it is not."""
-        reason: bytes = self.store.command("HGET", _PREFIX + "reasons", queue) or b""
-        return reason.decode()
+        reasons = (self.store.command("HGET", one.reasons, queue) for one in self.partitions)
+        return next((reason.decode() for reason in reasons if reason), "")
 
     def attempts(self, queue: str) -> list[int]:
         """How many attempts each delivery of a queue has had."""
-        values = self.store.command("HVALS", _PREFIX + "deliveries")
-        stored = [decode_stored(value) for value in values]
+        values = (self.store.command("HVALS", one.deliveries) for one in self.partitions)
+        stored = [decode_stored(value) for some in values for value in some]
         return [one.attempts for one in stored if one.queue == queue]
 
     def possible_doubles(self, message: str) -> int:
         """How many possible doubles a message's record counts."""
-        return int(self.store.command("HGET", f"{_PREFIX}m:{message}", "p") or 0)
+        keys = self.partitions[partition_of(message)]
+        return int(self.store.command("HGET", keys.record(message), "p") or 0)
 
     def reclaimed(self) -> int:
         """How many leases the workers, the dead ones too, say that they took back."""

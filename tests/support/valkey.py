@@ -111,6 +111,21 @@ class ValkeyServer:
             raise RuntimeError(str(answers[-1]))
         return answers[-1]
 
+    @property
+    def primaries(self) -> list[ValkeyServer]:
+        """The servers that have all the data together."""
+        return [self]
+
+    def scan(self, pattern: str) -> list[str]:
+        """The keys of a pattern."""
+        found: set[str] = set()
+        cursor = b"0"
+        while True:
+            cursor, some = self.command("SCAN", cursor, "MATCH", pattern, "COUNT", 10_000)
+            found.update(key.decode() for key in some)
+            if cursor == b"0":
+                return sorted(found)
+
     def flush(self) -> None:
         """Forget all data and all scripts."""
         self.command("FLUSHALL")

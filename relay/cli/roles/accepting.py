@@ -16,7 +16,7 @@ from relay.store.client import ClientOptions, StoreClient
 from relay.store.control import Control
 from relay.store.doorbell import Doorbell
 from relay.store.fullness import Fullness
-from relay.store.servers import servers_of
+from relay.store.servers import servers_of, single
 from relay.submission import Submitter
 
 #: Connections over which messages go into the store.
@@ -55,7 +55,7 @@ async def accepting(settings: Settings) -> AsyncIterator[Accepting]:
         stack.push_async_callback(access.close)
         await access.open(store.partitions, store.replicas)
         client = access.client
-        doorbell = Doorbell(servers_of(settings.broker.url))
+        doorbell = Doorbell(single(settings.broker.url))
         stack.push_async_callback(doorbell.close)
         full = Fullness(
             client,

@@ -13,9 +13,10 @@ from relay.config import Settings, load_settings
 from relay.config.values import split_endpoint
 from relay.console.fleet import PATIENCE, Fleet
 from relay.ingress.health import HealthServer
-from relay.store.client import ClientOptions, StoreClient
+from relay.store.client import ClientOptions
+from relay.store.cluster import client_of
 from relay.store.doorbell import Doorbell
-from relay.store.servers import servers_of
+from relay.store.servers import servers_of, single
 
 
 def exporter(arguments: Namespace) -> int:
@@ -28,11 +29,11 @@ def exporter(arguments: Namespace) -> int:
 async def _serve(settings: Settings, stop: asyncio.Event) -> int:
     async with contextlib.AsyncExitStack() as stack:
         # Not started: the exporter is there, and says so, also while the store is not.
-        client = StoreClient(
+        client = client_of(
             servers_of(settings.store.url), ClientOptions(patience=PATIENCE, timeout=PATIENCE)
         )
         stack.push_async_callback(client.close)
-        doorbell = Doorbell(servers_of(settings.broker.url))
+        doorbell = Doorbell(single(settings.broker.url))
         stack.push_async_callback(doorbell.close)
         fleet = Fleet(
             client,
