@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.faults.disk import SmallDisk
@@ -35,11 +35,15 @@ class Apart:
     times: int
     stage: Callable[[Site], Iterator[tuple[Stage, Happening]]]
 
+    @property
+    def fault(self) -> Fault:
+        """The fault, for a table."""
+        return Fault(self.name, self.words, lambda _stage, _times: 0, self.times)
+
     def run(self, times: int = 0) -> Row:
         """In a system that is made for it."""
-        times = times or self.times
         with Site() as site, contextmanager(self.stage)(site) as (stage, happens):
-            return row(stage, Fault(self.name, self.words, happens, self.times), times)
+            return row(stage, replace(self.fault, happens=happens), times or self.times)
 
 
 def _full_disk(site: Site) -> Iterator[tuple[Stage, Happening]]:
