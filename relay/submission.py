@@ -14,7 +14,7 @@ from functools import partial
 
 from msgspec import Struct
 
-from relay import log, metrics
+from relay import log, metrics, tracing
 from relay.errors import (
     IdempotencyConflict,
     NotReplicated,
@@ -74,6 +74,8 @@ class Submission(Struct, frozen=True, kw_only=True):
     client: str = ""
     tags: tuple[str, ...] = ()
     metadata: dict[str, str] = {}
+    #: The `traceparent` that this is part of, "" where there is none.
+    trace: str = ""
 
 
 class Accepted(Struct, frozen=True):
@@ -129,16 +131,27 @@ class Submitter:
         The future fails with SubmissionRefused or StoreUnavailable; after the latter the message
         may still be accepted.
         """
-        loop = asyncio.get_running_loop()
-        accepted: asyncio.Future[Accepted] = loop.create_future()
+        accepted: asyncio.Future[Accepted] = asyncio.get_running_loop().create_future()
         # A DSN ends what takes up room, and there is no client to send it later.
         size = sum(map(len, submission.content))
         if submission.origin != "dsn" and self._full(size):
             accepted.set_exception(_failure(submission, StoreFull()))
             return accepted
+        span = tracing.submission(
+            submission.id, parent=submission.trace, **{"relay.way": submission.origin}
+        )
+        answer = self._begin(submission, size, span.context, accepted)
+        if span.context:
+            answer.add_done_callback(span.answered)
+        return answer
+
+    def _begin(
+        self, submission: Submission, size: int, trace: str, accepted: asyncio.Future[Accepted]
+    ) -> asyncio.Future[Accepted]:
+        loop = asyncio.get_running_loop()
         if submission.idempotency_key and size > CHUNK:
-            return loop.create_task(self._submit_keyed(submission))
-        message = _prepare(submission)
+            return loop.create_task(self._submit_keyed(submission, trace))
+        message = _prepare(submission, trace)
         if self._admission.is_small(message):
             asked = self._admission.admit(message)
             asked.add_done_callback(
@@ -192,9 +205,9 @@ class Submitter:
             metrics.WITHDRAWN.inc()
         metrics.POSSIBLE_DOUBLES.inc(doubtful)
 
-    async def _submit_keyed(self, submission: Submission) -> Accepted:
+    async def _submit_keyed(self, submission: Submission, trace: str) -> Accepted:
         """Its fingerprint takes a while, and must not hold up the loop."""
-        message = await asyncio.to_thread(_prepare, submission)
+        message = await asyncio.to_thread(_prepare, submission, trace)
         return await self._submit_large(submission, message)
 
     async def _submit_large(self, submission: Submission, message: NewMessage) -> Accepted:
@@ -284,7 +297,7 @@ def _fingerprint(submission: Submission) -> str:
     return digest.hexdigest()[:32]
 
 
-def _prepare(submission: Submission) -> NewMessage:
+def _prepare(submission: Submission, trace: str) -> NewMessage:
     """The message as the store takes it: record, content, and a delivery for each domain."""
     envelope = submission.envelope
     content, size = _pieces(submission.content)
@@ -316,6 +329,7 @@ def _prepare(submission: Submission) -> NewMessage:
                     chunks,
                     envelope.mt_priority,
                     envelope.binary,
+                    trace,
                 )
             ),
         )

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from relay import log, metrics
+from relay import log, metrics, tracing
 from relay.config import Settings, load_settings
 from relay.config.values import split_endpoint
 from relay.console import routing
@@ -112,6 +112,8 @@ class Engine:
     async def start(self, worker: WorkerInfo) -> None:
         """Open what is needed. Raises StoreUnavailable, ConfigError."""
         settings = self._settings
+        if settings.tracing.enabled:
+            tracing.start("worker", settings.tracing.endpoint, settings.tracing.ratio)
         await self._access.open(settings.store.partitions, settings.store.replicas)
         router = Router(
             Resolver(routing.resolver_options(settings)), routing.route_options(settings)
@@ -206,6 +208,7 @@ class Engine:
             await self._health.close()
         await self._doorbell.close()
         await self._access.close()
+        await asyncio.to_thread(tracing.close)
         _log.info("worker stopped", mode=mode.value)
 
     @property

@@ -18,7 +18,7 @@ _CHATTY = ("celery.worker.strategy", "celery.app.trace")
 def configure(**_: Any) -> None:
     """Called by Celery before anything is logged; that somebody answers keeps its own away."""
     settings = load_settings()
-    log.configure(settings.log.format, settings.log.level)
+    log.configure(settings.log.format, settings.log.level, conceal=settings.log.conceal)
     if settings.log.level != "debug":
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.WARNING)

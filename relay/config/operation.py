@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from relay.config.values import Duration, Endpoint, Group, Size
+from relay.config.values import Duration, Endpoint, Group, Password, Size, Url
 
 
 class DsnSettings(Group):
@@ -78,6 +78,44 @@ class LogSettings(Group):
     )
     level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severity that is written."
+    )
+    addresses: Literal["plain", "hashed"] = Field(
+        default="plain",
+        description="How senders and recipients are written: hashed has a hash in place of what is "
+        "before the @, also in what hosts said.",
+    )
+    key: Password = Field(
+        default="",
+        max_length=64,
+        description="The key of these hashes, 16 characters at least. Under one key an address has "
+        "one hash in the logs of all processes.",
+    )
+
+    @model_validator(mode="after")
+    def _keyed(self) -> Self:
+        if self.addresses == "hashed" and len(self.key) < 16:
+            raise ValueError("addresses is hashed: set key to at least 16 characters of chance")
+        return self
+
+    @property
+    def conceal(self) -> str:
+        """The key under which addresses are concealed, "" where they are not."""
+        return self.key if self.addresses == "hashed" else ""
+
+
+class TracingSettings(Group):
+    """Traces by OpenTelemetry, one for each message (the extra `tracing`)."""
+
+    enabled: bool = Field(default=False, description="Whether traces are made and sent.")
+    endpoint: Url = Field(
+        default="http://127.0.0.1:4318/v1/traces",
+        description="Where they are sent: OTLP over HTTP.",
+    )
+    ratio: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="The share of messages that are traced.",
     )
 
 

@@ -14,6 +14,7 @@ from relay.config.operation import (
     LogSettings,
     MetricsSettings,
     SandboxSettings,
+    TracingSettings,
     WorkerSettings,
 )
 from relay.config.reception import SmtpSettings, SubmissionSettings
@@ -45,6 +46,7 @@ class Settings(BaseSettings):
     exporter: ExporterSettings = ExporterSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
+    tracing: TracingSettings = TracingSettings()
     sandbox: SandboxSettings = SandboxSettings()
 
     @classmethod

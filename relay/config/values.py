@@ -226,6 +226,8 @@ Routes = Annotated[
     dict[str, Endpoint], BeforeValidator(mapped), Kind("table of domain = host:port")
 ]
 _SINGLE = ("redis", "rediss", "unix", "redis+socket", *SENTINEL_SCHEMES)
+Url = Annotated[str, AfterValidator(url("http", "https")), Kind("URL")]
+Password = Annotated[str, Secret("text", lambda value: "***" if value else value)]
 ServerUrl = Annotated[
     str, AfterValidator(url(*_SINGLE, *CLUSTER_SCHEMES)), Secret("URL", lambda value: mask(value))
 ]

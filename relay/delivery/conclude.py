@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
-from relay import log, metrics
+from relay import log, metrics, tracing
 from relay.delivery.book import LeaseBook
 from relay.delivery.job import Job
 from relay.delivery.judge import Circumstances, fate, flagged, in_doubt, judge, without_content
@@ -128,6 +129,8 @@ class Conclusions:
     ) -> None:
         age = (where.at_ms - lease.delivery.accepted_ms) / 1000
         self._count(lease, outcomes, where, max(age, 0.0))
+        if lease.delivery.trace:
+            _trace(lease, outcomes, where)
         for recipient, outcome in zip(lease.delivery.recipients, outcomes, strict=True):
             word = fate(outcome)
             log.fate(
@@ -193,3 +196,20 @@ class Conclusions:
             _log.warning("outcome refused: another holds the delivery", delivery=item.lease.id)
         elif item.verb == "hold" and word in ("settled", "done"):
             metrics.HELD["content"].inc()
+
+
+def _trace(lease: Lease, outcomes: Sequence[Outcome], where: Circumstances) -> None:
+    """Tell of an attempt as part of its message's trace: how many recipients had which end."""
+    fates = Counter(fate(outcome) for outcome in outcomes)
+    attributes: dict[str, str | int] = {
+        "relay.message": lease.message,
+        "relay.attempt": lease.attempts + 1,
+        "relay.domain": lease.queue,
+        "relay.site": where.site,
+        "server.address": where.host,
+        "network.peer.address": where.address,
+        "relay.tls": where.tls,
+        "smtp.reply": outcomes[0].reply.code,
+        **{f"relay.{word}": count for word, count in fates.items()},
+    }
+    tracing.attempt(lease.delivery.trace, where.took_ms / 1000, "attempt", attributes)

@@ -21,11 +21,11 @@ from typing import BinaryIO, Literal, Unpack
 
 import structlog
 
+from relay.log.addresses import Shown, concealing, plainly
 from relay.log.records import About, Fate, Reception, Reported
-from relay.log.render import MOST, processors, renderer
+from relay.log.render import processors, renderer
 from relay.log.writer import Writer
 from relay.mail.reply import Reply
-from relay.mail.text import printable
 
 Level = Literal["debug", "info", "warning", "error"]
 #: The events that are recorded of messages and recipients.
@@ -40,6 +40,7 @@ EVENTS = frozenset(
 _writer: Writer | None = None
 _events: Collection[str] = frozenset()
 _handler: logging.Handler | None = None
+_shown: Shown = plainly
 
 
 class _Handler(logging.Handler):
@@ -62,14 +63,18 @@ def configure(
     level: Level = "info",
     *,
     events: Collection[str] = EVENTS,
+    conceal: str = "",
     stream: BinaryIO | None = None,
 ) -> None:
     """Begin to log to `stream` (standard error), all of the process's loggers included.
 
-    `events` chooses of which fates there are records; above level info there are none.
+    `events` chooses of which fates there are records; above level info there are none. Under the
+    key `conceal` there are hashes in place of addresses' local parts, in these records; other
+    loggers are told none of them (relay.log.addresses).
     """
-    global _writer, _events, _handler
+    global _writer, _events, _handler, _shown
     close()
+    _shown = concealing(conceal) if conceal else plainly
     out = stream or sys.stderr.buffer
     colours = format == "console" and out.isatty()
     _writer = Writer(out, renderer(format, colours=colours))
@@ -138,7 +143,7 @@ def accepted(
                 level="info",
                 event=event,
                 id=id,
-                sender=printable(sender, MOST),
+                sender=_shown(sender),
                 recipients=recipients,
                 size=size,
                 origin=origin,
@@ -168,12 +173,12 @@ def refused(
                 reason=reason,
                 origin=origin,
                 client=client,
-                sender=printable(sender, MOST),
-                recipient=printable(recipient, MOST),
+                sender=_shown(sender),
+                recipient=_shown(recipient),
                 tenant=tenant,
                 code=reply.code,
                 enhanced=reply.enhanced,
-                text=printable(reply.text, MOST),
+                text=_shown(reply.text),
             )
         )
 
@@ -200,11 +205,11 @@ def fate(
                 level="info",
                 event=event,
                 id=id,
-                sender=printable(sender, MOST),
-                recipient=printable(recipient, MOST),
+                sender=_shown(sender),
+                recipient=_shown(recipient),
                 code=said.code,
                 enhanced=said.enhanced,
-                text=printable(said.text, MOST),
+                text=_shown(said.text),
                 **about,
             )
         )
@@ -220,7 +225,7 @@ def reported(id: str, *, about: str, sender: str, recipients: int) -> None:  # n
                 event="dsn",
                 id=id,
                 about=about,
-                sender=printable(sender, MOST),
+                sender=_shown(sender),
                 recipients=recipients,
             )
         )

@@ -32,6 +32,8 @@ class Delivery(Struct, frozen=True, array_like=True, omit_defaults=True):
     mt_priority: int = 0
     #: Content that is not made of lines (BINARYMIME).
     binary: bool = False
+    #: The context of the message's trace, "" where it has none (relay.tracing).
+    trace: str = ""
 
 
 class Result(Struct, frozen=True, array_like=True):

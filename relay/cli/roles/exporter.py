@@ -22,7 +22,7 @@ from relay.store.servers import servers_of, single
 def exporter(arguments: Namespace) -> int:
     """Serve metrics until told to stop."""
     settings = load_settings(arguments.config)
-    log.configure(settings.log.format, settings.log.level)
+    log.configure(settings.log.format, settings.log.level, conceal=settings.log.conceal)
     return run(lambda stop: _serve(settings, stop))
 
 

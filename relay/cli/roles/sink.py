@@ -37,7 +37,7 @@ _GRACE = 5.0
 def sink(arguments: Namespace) -> int:
     """Take every message until told to stop."""
     settings = load_settings(arguments.config)
-    log.configure(settings.log.format, settings.log.level)
+    log.configure(settings.log.format, settings.log.level, conceal=settings.log.conceal)
     return run(lambda stop: _serve(settings, stop))
 
 

@@ -30,7 +30,7 @@ _GRACE = 10.0
 def smtp(arguments: Namespace) -> int:
     """Accept messages until told to stop."""
     settings = load_settings(arguments.config)
-    log.configure(settings.log.format, settings.log.level)
+    log.configure(settings.log.format, settings.log.level, conceal=settings.log.conceal)
     return run(lambda stop: _serve(settings, stop))
 
 
