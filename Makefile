@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 # Debian's packages that tests talk to: real servers and clients.
-PEERS := postfix swaks curl dnsmasq-base redis-server knot libfaketime msmtp php-cli
+PEERS := postfix swaks curl dnsmasq-base redis-server knot libfaketime msmtp php-cli prometheus prometheus-alertmanager
 
 .PHONY: help
 help: ## Show this list
@@ -81,6 +81,17 @@ docs: $(DEV) ## Make the generated documents again
 	@$(BIN)/relay config docs > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
 	@$(BIN)/relay config docs --toml > deploy/relay.toml.new && mv deploy/relay.toml.new deploy/relay.toml
 	@$(BIN)/python -m relay.metrics.document > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+	@$(BIN)/python -m deploy.grafana
+
+# Drawn over so many seconds; the pictures in the documents over ten minutes.
+DRAWN ?= 120
+.PHONY: dashboards
+dashboards: $(DEV) peers ## Draw the dashboards over a live incident (needs npm; DRAWN=seconds)
+	@tools/packages chromium npm
+	@$(INSTALL) '.[dashboards]'
+	@cd deploy/grafana/draw && npm install --silent --legacy-peer-deps --ignore-scripts \
+		--no-audit --no-fund --no-package-lock && npm run --silent build
+	@$(BIN)/python -m tests.dashboards.incident --seconds $(DRAWN)
 
 .PHONY: clean
 clean: ## Remove the environment and everything generated (not the data directory)

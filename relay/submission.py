@@ -74,8 +74,8 @@ class Submission(Struct, frozen=True, kw_only=True):
     client: str = ""
     tags: tuple[str, ...] = ()
     metadata: dict[str, str] = {}
-    #: The `traceparent` that this is part of, "" where there is none.
-    trace: str = ""
+    #: The trace that this is part of (relay.tracing), "" where there is none.
+    traceparent: str = ""
 
 
 class Accepted(Struct, frozen=True):
@@ -138,7 +138,7 @@ class Submitter:
             accepted.set_exception(_failure(submission, StoreFull()))
             return accepted
         span = tracing.submission(
-            submission.id, parent=submission.trace, **{"relay.way": submission.origin}
+            submission.id, parent=submission.traceparent, **{"relay.way": submission.origin}
         )
         answer = self._begin(submission, size, span.context, accepted)
         if span.context:

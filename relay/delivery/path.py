@@ -11,6 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
+from relay import metrics
 from relay.delivery.job import Job
 from relay.delivery.route import Route
 from relay.delivery.staff import Staff
@@ -213,6 +214,8 @@ class EgressPath:
             if queue not in queues:
                 queues.append(queue)
         if queues:
+            # What would have been sent is traffic too: who looks for a dead site is to find it.
+            metrics.SITES.meet(self.name.site, len(leases) + len(queues))
             self.dispatcher.park(leases, queues, wait_ms, reason)
 
     # What sessions ask and tell (relay.smtp.transaction.Driver).

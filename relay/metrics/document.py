@@ -42,8 +42,8 @@ _EXPORTER = """
 ## The exporter alone
 
 What it reads from the store and the broker every two seconds. It shows the same to everyone, so one
-of them is enough. Nothing is scanned: a store with a million deliveries costs no more than an empty
-one.
+of them is enough. Nothing is scanned: with a million deliveries in 100,000 domains a reading took
+2.8 ms, of which 0.6 ms was the store's CPU (`python -m tests.bench.exporter`).
 
 """
 _HEAD = "| name | type | labels | meaning |\n|---|---|---|---|\n"

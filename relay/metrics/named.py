@@ -36,12 +36,16 @@ class Named(Generic[T]):
 
     def of(self, name: str) -> T:
         """Where to count what happened; it is traffic of that name."""
+        self.meet(name)
+        return self._named.get(name, self._other)
+
+    def meet(self, name: str, times: int = 1) -> None:
+        """It is traffic of that name, though nothing is counted."""
         seen = self._seen
         if name in seen:
-            seen[name] += 1
+            seen[name] += times
         elif len(seen) < _MOST_SEEN:
-            seen[name] = 1
-        return self._named.get(name, self._other)
+            seen[name] = times
 
     def take_seen(self) -> dict[str, int]:
         """The traffic of each name since this was last asked."""

@@ -51,7 +51,7 @@ async def relayed(store_url: str, trace: str = "", key: str = "") -> str:
                 envelope=Envelope(sender="s@s.example", recipients=recipients),
                 content=(b"Subject: x\r\n\r\nhi\r\n",),
                 idempotency_key=key,
-                trace=trace,
+                traceparent=trace,
             )
         )
         leasing = Leasing(client, 1, "me", LeaseOptions())

@@ -81,3 +81,10 @@ def test_the_buckets_of_a_site_are_cumulative_and_each_bound_is_in_its_own() -> 
     buckets = dict(tally.buckets())
     assert (buckets["0.005"], buckets["0.025"], buckets["5.0"], buckets["300.0"]) == (1, 2, 3, 3)
     assert buckets["+Inf"] == 4
+
+
+def test_what_could_not_be_done_is_traffic_all_the_same(shop: Shop) -> None:
+    shop.named.meet("dead.example", 5)
+    shop.named.meet("dead.example")
+    assert shop.named.take_seen() == {"dead.example": 6}
+    assert shop.shown() == {"other": 0}

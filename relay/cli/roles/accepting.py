@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from relay import tracing
 from relay.config import Settings
 from relay.store.access import Access
 from relay.store.admission import Admission, AdmissionOptions
@@ -46,6 +47,9 @@ async def accepting(settings: Settings) -> AsyncIterator[Accepting]:
     """Open what is needed. Raises StoreUnavailable, ConfigError."""
     store = settings.store
     async with contextlib.AsyncExitStack() as stack:
+        if settings.tracing.enabled:
+            tracing.start("reception", settings.tracing.endpoint, settings.tracing.ratio)
+            stack.callback(tracing.close)
         access = Access(
             servers_of(store.url),
             store.durability,

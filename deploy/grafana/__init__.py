@@ -1,0 +1,1 @@
+"""Relay's Grafana dashboards, as code."""
