@@ -7,7 +7,7 @@ can be forgotten. `RATE` stands for Grafana's `$__rate_interval`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from grafana_foundation_sdk.builders import (
@@ -177,7 +177,13 @@ _Built = stat.Panel | timeseries.Panel | heatmap.Panel | table.Panel
 
 
 def _panel(panel: Panel) -> _Built:
-    return {"stat": _stat, "graph": _graph, "heat": _heat, "table": _table}[panel.kind](panel)
+    makers: dict[str, Callable[[Panel], _Built]] = {
+        "stat": _stat,
+        "graph": _graph,
+        "heat": _heat,
+        "table": _table,
+    }
+    return makers[panel.kind](panel)
 
 
 def _query(

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from deploy.grafana.__main__ import HOME as BOARDS
 from tests.dashboards.stage import staged
 from tests.dashboards.test_alerts import HOME as RULES
-from tests.dashboards.test_boards import HOME as BOARDS
 from tests.support.prometheus import ENVIRONMENT, Prometheus, QueryFailed
 from tests.support.source import eventually
 
