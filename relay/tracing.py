@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 Value = str | int | float
-#: Seconds that the last spans have to be sent.
-_FAREWELL = 2.0
+#: Seconds that spans have to be sent, being said again included; and the last ones at the end.
+_SENDING, _FAREWELL = 2.0, 4.0
 _MISSING = (
     "tracing.enabled: OpenTelemetry is not installed: pip install 'relay-mta[tracing]', or set it "
     "to false"
@@ -49,7 +49,9 @@ def start(role: str, endpoint: str, ratio: float) -> None:
         resource=Resource.create({"service.name": "relay", "service.instance.role": role}),
     )
     # In a thread of its own, of bounded memory: what cannot be sent in time is dropped.
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    provider.add_span_processor(
+        BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint, timeout=_SENDING))
+    )
     use(provider)
 
 
@@ -61,7 +63,7 @@ def use(provider: TracerProvider | None) -> None:
 
 
 def close() -> None:
-    """Send what waits, for two seconds at most, and make no more."""
+    """Send what waits, for four seconds at most, and make no more."""
     if _provider is not None:
         # The exporter would try for longer; nothing of a trace is worth a process that hangs.
         ending = threading.Thread(target=_provider.shutdown, daemon=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -138,7 +140,11 @@ async def test_without_tracing_nothing_is_carried(store_url: str) -> None:
 
 
 def test_what_cannot_be_sent_holds_up_no_end() -> None:
+    before = set(threading.enumerate())
     tracing.start("smtp", "http://127.0.0.1:1/v1/traces", 1.0)
     tracing.submission("id").end()
+    began = time.monotonic()
     tracing.close()
+    assert time.monotonic() - began < 10
+    assert set(threading.enumerate()) <= before
     assert tracing.submission("id").context == ""
