@@ -137,6 +137,29 @@ BOARD = Board(
                     "ops",
                 ),
                 Panel(
+                    "graph",
+                    "HTTP requests",
+                    "Answered, a second.",
+                    [("sum(rate(relay_http_requests_total[RATE]))", "requests")],
+                    "ops",
+                ),
+                Panel(
+                    "graph",
+                    "HTTP requests and streams open",
+                    "By process of the HTTP API.",
+                    [
+                        ("relay_http_requests_open", "{{instance}} requests"),
+                        ("relay_http_streams_open", "{{instance}} streams"),
+                    ],
+                ),
+                Panel(
+                    "graph",
+                    "An HTTP request takes, p99",
+                    "From its head to the end of its answer.",
+                    [(quantile(0.99, "relay_http_seconds"), "p99")],
+                    "s",
+                ),
+                Panel(
                     "stat",
                     "Certificate expires in",
                     "The one that clients are shown, as it was when the process started.",

@@ -27,6 +27,7 @@ _BACK = 15
 EMPTY: dict[str, str] = {
     "Logins": "nobody logs in",
     "A login takes, p99": "nobody logs in",
+    "An HTTP request takes, p99": "the HTTP API does not run",
     "Replicas have it in": "the store has no replicas",
 }
 #: A named site's series have moved.
