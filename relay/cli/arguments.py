@@ -140,6 +140,24 @@ def _add_status(command: _Commands) -> None:
     )
     _json(explain)
     _add_shape(command)
+    doctor = command(
+        "doctor", "relay.cli.doctor:doctor", "whether all that mail depends on is as it should be"
+    )
+    doctor.add_argument("--domain", default="", metavar="NAME", help="a domain that sends: its DNS")
+    doctor.add_argument(
+        "--dkim-selector",
+        action="append",
+        default=[],
+        metavar="S",
+        help="with --domain: a DKIM key of it; may be repeated",
+    )
+    doctor.add_argument(
+        "--connect",
+        default="",
+        metavar="HOST",
+        help="connect to port 25 of this host; nothing is connected to without",
+    )
+    _json(doctor)
 
 
 def _add_shape(command: _Commands) -> None:

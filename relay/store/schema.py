@@ -26,18 +26,28 @@ async def agree(client: StoreClient, partitions: int, durability: str, replicas:
     unless the durability is `replicated`. Raises ConfigError with all that does not fit,
     StoreUnavailable.
     """
-    if not client.clustered and b"cluster_enabled:1" in await client.read("INFO", "cluster"):
-        raise ConfigError([A_CLUSTER])
-    found, problems = await _promises(client, durability)
-    wanted = 0
-    if durability == "replicated":
-        wanted, lacks = await replication(client, found, replicas)
-        problems += lacks
+    wanted, problems = await promises(client, durability, replicas)
     if not problems:
         problems = await _history(client, partitions)
     if problems:
         raise ConfigError(problems)
     return wanted
+
+
+async def promises(
+    client: StoreClient, durability: str, replicas: int = 0
+) -> tuple[int, list[str]]:
+    """How many replicas an acceptance is to wait for, and what the store lacks for its durability.
+
+    Nothing is noted. Raises ConfigError for a cluster that is not named as one, StoreUnavailable.
+    """
+    if not client.clustered and b"cluster_enabled:1" in await client.read("INFO", "cluster"):
+        raise ConfigError([A_CLUSTER])
+    found, problems = await _promises(client, durability)
+    if durability != "replicated":
+        return 0, problems
+    wanted, lacks = await replication(client, found, replicas)
+    return wanted, problems + lacks
 
 
 async def _promises(client: StoreClient, durability: str) -> tuple[dict[bytes, bytes], list[str]]:

@@ -14,6 +14,7 @@ import pytest
 from relay.cli import exits
 from relay.cli.arguments import parser
 from relay.cli.submit import Submitted
+from relay.console.doctor.check import Checkup
 from relay.console.explain import Explanation
 from relay.console.moving import Moved
 from relay.console.operations import Done
@@ -43,6 +44,7 @@ class Audit(msgspec.Struct):
 VIEWS = {
     "relay show ID": MessageView,
     "relay queue": QueuesView,
+    "relay doctor": Checkup,
     "relay explain ID": Explanation,
     "relay qshape": ShapeView,
     "relay cancel ID": Cancelled,

@@ -48,6 +48,8 @@ class Zone:
     mx: Sequence[str] = ()
     a: Sequence[str] = ()
     aaaa: Sequence[str] = ()
+    txt: Sequence[str] = ()
+    ptr: Sequence[str] = ()
     cname: str = ""
     ttl: int = 60
     #: SERVFAIL, REFUSED, FORMERR or NXDOMAIN instead of records.
@@ -73,7 +75,8 @@ class Zone:
 
     def records(self, rdtype: str) -> Sequence[str]:
         """The records of a type."""
-        return {"MX": self.mx, "A": self.a, "AAAA": self.aaaa}.get(rdtype, ())
+        of = {"MX": self.mx, "A": self.a, "AAAA": self.aaaa, "TXT": self.txt, "PTR": self.ptr}
+        return of.get(rdtype, ())
 
 
 #: Every domain takes mail at a host of its own, all of which are at one address.

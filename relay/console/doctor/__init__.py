@@ -1,0 +1,1 @@
+"""What `relay doctor` looks at: each module is one part of what mail depends on."""
