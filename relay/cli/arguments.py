@@ -140,6 +140,7 @@ def _add_status(command: _Commands) -> None:
     )
     _json(explain)
     _add_shape(command)
+    _add_tail(command)
     doctor = command(
         "doctor", "relay.cli.doctor:doctor", "whether all that mail depends on is as it should be"
     )
@@ -158,6 +159,22 @@ def _add_status(command: _Commands) -> None:
         help="connect to port 25 of this host; nothing is connected to without",
     )
     _json(doctor)
+
+
+def _add_tail(command: _Commands) -> None:
+    tail = command("tail", "relay.cli.tail:tail", "events: what became of whom")
+    tail.add_argument(
+        "-f", "--follow", action="store_true", help="go on with what happens from now on"
+    )
+    for option, about in (("--domain", "of this domain"), ("--kind", "of this kind")):
+        tail.add_argument(
+            option, action="append", default=[], metavar="NAME", help=f"{about}; may be repeated"
+        )
+    tail.add_argument("--tenant", metavar="NAME", help="of this tenant")
+    tail.add_argument(
+        "--after", default="", metavar="ID", help="behind the event with this id, kept or to come"
+    )
+    tail.add_argument("--json", action="store_true", help="for machines: a JSON object a line")
 
 
 def _add_shape(command: _Commands) -> None:

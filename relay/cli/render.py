@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rich import box
@@ -23,7 +23,8 @@ from relay.console.views import (
     RecipientView,
 )
 
-_STYLES = {
+#: The colours of what becomes of recipients.
+STYLES: Mapping[str, str] = {
     RecipientState.QUEUED: "cyan",
     RecipientState.LEASED: "bold cyan",
     RecipientState.DEFERRED: "yellow",
@@ -144,7 +145,7 @@ def _facts(view: MessageView, now: datetime) -> Text:
 
 def _state(recipient: RecipientView, now: datetime) -> Text:
     text = Text(recipient.address, "bold").append("  ")
-    text.append(recipient.state.value, _STYLES[recipient.state])
+    text.append(recipient.state.value, STYLES[recipient.state])
     if recipient.next_attempt_at and not recipient.state.final:
         text.append(f", next attempt {_when(recipient.next_attempt_at, now)}", "dim")
     if recipient.last_reply and not recipient.attempts:

@@ -22,7 +22,8 @@ from relay.store.keys import partition_keys
 from relay.store.leasing import KEPT_DEFERRALS
 from relay.store.outbox import EventEntry, entries_of
 
-_TYPES = {
+#: The letter of an event, and its type.
+TYPES = {
     "a": "accepted",
     "d": "delivered",
     "b": "bounced",
@@ -179,7 +180,7 @@ def _shown(
     host, recipients = attempt
     return EventView(
         id=cursor,
-        type=_TYPES.get(entry.kind.lower(), "unknown"),
+        type=TYPES.get(entry.kind.lower(), "unknown"),
         at=moment(int(entry.stream_id.partition("-")[0])),
         message=message,
         domain=recipients[0].address.rpartition("@")[2] if recipients else "",

@@ -15,6 +15,7 @@ from relay.cli import exits
 from relay.cli.arguments import parser
 from relay.cli.submit import Submitted
 from relay.console.doctor.check import Checkup
+from relay.console.events import EventView
 from relay.console.explain import Explanation
 from relay.console.moving import Moved
 from relay.console.operations import Done
@@ -45,6 +46,7 @@ VIEWS = {
     "relay show ID": MessageView,
     "relay queue": QueuesView,
     "relay doctor": Checkup,
+    "relay tail": EventView,
     "relay explain ID": Explanation,
     "relay qshape": ShapeView,
     "relay cancel ID": Cancelled,
