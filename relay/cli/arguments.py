@@ -141,6 +141,7 @@ def _add_status(command: _Commands) -> None:
     _json(explain)
     _add_shape(command)
     _add_tail(command)
+    _add_top(command)
     doctor = command(
         "doctor", "relay.cli.doctor:doctor", "whether all that mail depends on is as it should be"
     )
@@ -175,6 +176,22 @@ def _add_tail(command: _Commands) -> None:
         "--after", default="", metavar="ID", help="behind the event with this id, kept or to come"
     )
     tail.add_argument("--json", action="store_true", help="for machines: a JSON object a line")
+
+
+def _add_top(command: _Commands) -> None:
+    top = command("top", "relay.cli.top:top", "what goes on now, again and again")
+    top.add_argument("--once", action="store_true", help="print one frame and end")
+    top.add_argument(
+        "--interval",
+        type=float,
+        default=2.0,
+        metavar="SECONDS",
+        help="between two looks (default: 2)",
+    )
+    top.add_argument(
+        "--limit", type=int, default=15, metavar="N", help="domains and sites (default: 15)"
+    )
+    _json(top)
 
 
 def _add_shape(command: _Commands) -> None:

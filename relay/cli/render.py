@@ -57,7 +57,7 @@ def queues(view: QueuesView, now: datetime) -> RenderableType:
     table.add_column("next attempt", no_wrap=True)
     table.add_column("last reply", overflow="fold", ratio=1)
     for queue in view.queues:
-        table.add_row(*_queue(queue, now))
+        table.add_row(*queue_cells(queue, now))
     return table
 
 
@@ -168,7 +168,8 @@ def _attempts(attempts: Sequence[AttemptView]) -> Table:
     return table
 
 
-def _queue(queue: QueueView, now: datetime) -> list[str | Text]:
+def queue_cells(queue: QueueView, now: datetime) -> list[str | Text]:
+    """The row of one domain."""
     counts = [
         Text(str(count) if count else "-", style if count else "dim")
         for count, style in (

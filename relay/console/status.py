@@ -52,11 +52,14 @@ class StoreConsole:
         client: StoreClient,
         partitions: int,
         ring: Callable[[Sequence[str]], None] | None = None,
+        sample: int = 10_000,
     ) -> None:
-        """`ring` gets queues that can go on; without it the pump finds them."""
+        """`ring` gets queues that can go on; without it the pump finds them. `sample`: deliveries
+        looked at for counts by domain.
+        """
         self._partitions = partitions
         self._status = Status(client, partitions)
-        self._queues = Queues(client, partitions)
+        self._queues = Queues(client, partitions, sample)
         self._listing = Listing(client, partitions)
         self._control = (
             Control(client, partitions, ring=ring) if ring else Control(client, partitions)

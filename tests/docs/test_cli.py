@@ -20,6 +20,7 @@ from relay.console.explain import Explanation
 from relay.console.moving import Moved
 from relay.console.operations import Done
 from relay.console.shape import ShapeView
+from relay.console.top import TopView
 from relay.console.views import CancelView, MessageView, QueuesView
 from relay.identity.views import ChangeView, CredentialView
 from tests.docs.conftest import Sandbox
@@ -47,6 +48,7 @@ VIEWS = {
     "relay queue": QueuesView,
     "relay doctor": Checkup,
     "relay tail": EventView,
+    "relay top": TopView,
     "relay explain ID": Explanation,
     "relay qshape": ShapeView,
     "relay cancel ID": Cancelled,
