@@ -227,6 +227,8 @@ def _reply(code: int, enhanced: str, text: str) -> str:
 def _history(one: OpenDelivery, last: Attempt | None) -> Finding:
     """What was tried so far."""
     count = one.stored.attempts
+    if not count:
+        return Finding("attempts", "it was not attempted so far")
     if last is None:
         return Finding("attempts", f"{count} attempts so far, none with a reply that is kept")
     at = moment(last.at_ms).isoformat(timespec="seconds")

@@ -73,6 +73,7 @@ async def test_what_is_due_is_taken_in_its_turn_and_goes_where_the_dns_says(
     view = await make().message(await queue.admitted())
     assert causes(view) == ["due", "attempts"]
     assert first(view).endswith("1 for a.example are due")
+    assert view.deliveries[0].findings[1].text == "it was not attempted so far"
     destination = view.deliveries[0].destination
     assert destination is not None
     assert (destination.by, destination.hosts) == ("mx", ("10 mx.example", "20 mx2.example"))
