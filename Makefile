@@ -76,6 +76,11 @@ SOAK ?= 30
 soak: $(DEV) peers ## A mixed load with faults at random, for SOAK minutes
 	@$(BIN)/python -m tests.faults.soak $(SOAK) $(ARGS)
 
+.PHONY: compose-test
+compose-test: $(DEV) ## Bring docker-compose.yml up for real, in an engine of its own (as root; minutes)
+	@tools/packages runc iptables mmdebstrap
+	@$(BIN)/pytest tests/compose $(ARGS)
+
 .PHONY: docs
 docs: $(DEV) ## Make the generated documents again
 	@$(BIN)/relay config docs > docs/configuration.md.new && mv docs/configuration.md.new docs/configuration.md
@@ -95,7 +100,7 @@ dashboards: $(DEV) peers ## Draw the dashboards over a live incident (needs npm;
 
 .PHONY: clean
 clean: ## Remove the environment and everything generated (not the data directory)
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .import_linter_cache
+	@rm -rf $(VENV) .compose-test build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .fuzz .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The environment. Installed again when what it is made from changes. Pip tells errors alone.

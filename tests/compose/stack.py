@@ -1,0 +1,74 @@
+"""The services of docker-compose.yml in the test's engine, with a sink instead of the world."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.compose.engine import Engine, files_limit
+
+_SETTINGS = """
+STORE_PASSWORD=0123456789abcdef
+BROKER_PASSWORD=fedcba9876543210
+HOSTNAME_OUTSIDE=relay.test
+STORE_MAXMEMORY=256mb
+STORE_MEMORY=512m
+"""
+#: Every domain is delivered to the service `sink`, over SMTP as everything is.
+_SINK = """
+services:
+  sink:
+    image: relay:local
+    command: [sink]
+    environment: {RELAY_SANDBOX__LISTEN: "0.0.0.0:2526", RELAY_DATA: /var/lib/relay}
+    networks: [outside]
+  worker: &delivers
+    environment: {RELAY_DELIVERY__ROUTES: '*=sink:2526'}
+    ulimits: {nofile: FILES}
+  smtp: *delivers
+"""
+
+
+class Stack:
+    """`docker compose` with the checkout's file, and what became of its services."""
+
+    def __init__(self, engine: Engine, checkout: Path) -> None:
+        self._engine = engine
+        settings, sink = engine.place / "env", engine.place / "sink.yml"
+        settings.write_text(_SETTINGS)
+        sink.write_text(_SINK.replace("FILES", str(files_limit())))
+        self._base: list[str | Path] = [
+            "compose", "--env-file", settings, "--project-directory", checkout,
+            "--file", checkout / "docker-compose.yml", "--file", sink,
+        ]  # fmt: skip
+
+    def compose(self, *arguments: str) -> str:
+        """What `docker compose ...` printed."""
+        return self._engine.docker(*self._base, *arguments)
+
+    def up(self, *arguments: str) -> None:
+        """Start everything, and wait until all of it is well."""
+        self.compose(
+            "up", "--detach", "--wait", "--wait-timeout", "120", "--pull", "never",
+            "--scale", "grafana=0", *arguments,
+        )  # fmt: skip
+
+    def containers(self, service: str) -> list[dict[str, Any]]:
+        """What the engine knows of a service's containers."""
+        ids = self.compose("ps", "--all", "--quiet", service).split()
+        found: list[dict[str, Any]] = json.loads(self._engine.docker("inspect", *ids))
+        return found
+
+    def until(self, happened: Callable[[], object], what: str, patience: float = 60.0) -> None:
+        """Wait for something, and show the logs where it does not come."""
+        deadline = time.monotonic() + patience
+        while not happened():
+            assert time.monotonic() < deadline, f"{what}\n{self.compose('logs', '--tail', '40')}"
+            time.sleep(0.25)
+
+    def get(self, url: str) -> str:
+        """What a published port answers."""
+        return self._engine.inside("curl", "--silent", "--fail", "--max-time", "5", url)
