@@ -17,6 +17,8 @@ _BASE = "debian:bookworm-slim"
 _PYTHON = "ca-certificates,python3,python3-venv"
 _SERVERS = "redis-server,redis-tools,prometheus,prometheus-alertmanager"
 
+#: What is built from the checkout, and programs that Debian does not have.
+_NOT_MADE = ("relay:", "grafana/", "mher/flower:")
 #: What the images add to the base, by the beginning of their names.
 _DOCKERFILES = {
     "python:": """
@@ -58,7 +60,7 @@ def named(*files: Path) -> set[str]:
     found: set[str] = set()
     for file in files:
         found |= set(re.findall(r"^(?:\s*image:|FROM) +(\S+)", file.read_text(), re.MULTILINE))
-    return {name for name in found if not name.startswith(("relay:", "grafana/"))}
+    return {name for name in found if not name.startswith(_NOT_MADE)}
 
 
 def make(engine: Engine, checkout: Path, cache: Path) -> None:

@@ -14,6 +14,7 @@ _SETTINGS = """
 STORE_PASSWORD=0123456789abcdef
 BROKER_PASSWORD=fedcba9876543210
 HOSTNAME_OUTSIDE=relay.test
+GRAFANA_PASSWORD=0123456789
 STORE_MAXMEMORY=256mb
 STORE_MEMORY=512m
 """
@@ -29,6 +30,7 @@ services:
     environment: {RELAY_DELIVERY__ROUTES: '*=sink:2526'}
     ulimits: {nofile: FILES}
   smtp: *delivers
+  http: *delivers
 """
 
 

@@ -16,8 +16,6 @@ from tests.compose.stack import Stack
 
 pytestmark = pytest.mark.timeout(600)
 
-_SMTP = "smtp://127.0.0.1:2525"
-
 
 def _send(engine: Engine, names: Iterable[str]) -> None:
     """A message for each name, over the published port, as any client would."""
@@ -65,7 +63,7 @@ def test_every_service_is_up_and_well(stack: Stack) -> None:
 
 
 def test_roles_run_without_rights_on_a_root_that_cannot_be_written(stack: Stack) -> None:
-    for service in ("smtp", "worker", "exporter"):
+    for service in ("smtp", "http", "worker", "exporter"):
         [container] = stack.containers(service)
         assert container["HostConfig"]["ReadonlyRootfs"], service
         assert container["HostConfig"]["CapDrop"] == ["ALL"], service
@@ -78,8 +76,21 @@ def test_mail_that_is_submitted_is_delivered(engine: Engine, stack: Stack) -> No
     stack.until(lambda: set(names) <= set(_arrived(stack)), "the messages did not arrive")
 
 
+def test_mail_by_token_over_http_is_delivered(engine: Engine, stack: Stack) -> None:
+    added = stack.compose(
+        "exec", "-T", "http", "relay", "token", "add", "app", "--sender", "example.com", "--json"
+    )
+    message = {"from": "ann@example.com", "to": ["bob@d1.test"], "subject": "by-http", "text": "x"}
+    engine.inside(
+        "curl", "--silent", "--show-error", "--fail", "http://127.0.0.1:8025/v1/messages",
+        "--header", f"Authorization: Bearer {json.loads(added)['secret']}",
+        "--json", json.dumps(message),
+    )  # fmt: skip
+    stack.until(lambda: "by-http" in _arrived(stack), "the message did not arrive")
+
+
 def test_prometheus_reads_every_role(stack: Stack) -> None:
-    for role in ("smtp", "worker", "exporter"):
+    for role in ("smtp", "http", "worker", "exporter"):
         stack.until(lambda role=role: _up(stack, role) == 1, f"Prometheus does not read {role}")  # type: ignore[misc]
     assert "relay_queue_deliveries" in stack.get("http://127.0.0.1:9925/metrics")
 
