@@ -39,7 +39,9 @@ def test_every_image_is_pinned_to_a_version() -> None:
         assert re.search(r":(v?\d+\.\d+\.\d+|local)", image), image
 
 
-@pytest.mark.parametrize("name", ["STORE_PASSWORD", "BROKER_PASSWORD", "GRAFANA_PASSWORD", "HOSTNAME_OUTSIDE"])
+@pytest.mark.parametrize(
+    "name", ["STORE_PASSWORD", "BROKER_PASSWORD", "GRAFANA_PASSWORD", "HOSTNAME_OUTSIDE"]
+)
 def test_what_the_compose_file_must_be_told_is_in_the_example(name: str) -> None:
     asked = set(re.findall(r"\$\{(\w+)", (ROOT / "docker-compose.yml").read_text()))
     example = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
