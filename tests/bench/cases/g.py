@@ -24,8 +24,9 @@ def slowly_taken(stage: Stage) -> Figures:
     if not isinstance(stage.system, Relay):
         return relayed(stage)
     runs = {}
-    for stage.system.workers in _WORKERS:
-        runs[stage.system.workers] = relayed(stage)
+    for workers in _WORKERS:
+        stage.system.workers = workers
+        runs[workers] = relayed(stage)
     figures = dict(runs[_WORKERS[0]])
     for workers, run in runs.items():
         figures[f"delivered_per_s_{workers}"] = run["delivered_per_s"]
