@@ -32,7 +32,8 @@ def engine() -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def stack(engine: Engine) -> Iterator[Stack]:
     stack = Stack(engine, _CHECKOUT)
-    stack.compose("build", "--quiet")
+    # All roles have one image.
+    stack.compose("build", "--quiet", "worker")
     try:
         stack.up()
         yield stack
