@@ -153,13 +153,13 @@ def test_link_and_chain_are_refused(worker: Worker, producer: Client) -> None:
 async def test_the_doorbell_is_heard_by_a_worker(
     worker: Worker, shared_broker: ValkeyServer
 ) -> None:
-    queues = [f"0/bell{number}.example" for number in range(60)]
+    queues = [f"0/bell{number}.example" for number in range(150)]
     bell = Doorbell(Address.parse(shared_broker.url))
     bell.ring(queues)
     await bell.depth()
     await bell.close()
-    worker.wait_for("drain", queues=queues[:50])
-    worker.wait_for("drain", queues=queues[50:])
+    worker.wait_for("drain", queues=queues[:100])
+    worker.wait_for("drain", queues=queues[100:])
 
 
 def test_a_hand_made_wake_up_has_all_headers_of_celerys_own(

@@ -6,8 +6,10 @@ import contextlib
 import json
 import smtplib
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 from urllib.error import HTTPError
 
 import pytest
@@ -29,6 +31,7 @@ VARIABLES = {
     # A worker that is frozen here is to go on afterwards.
     "RELAY_WORKER__WATCHDOG": "0",
     "RELAY_SMTP__LIMITS__CONNECTIONS_PER_ADDRESS": "20",
+    "RELAY_HTTP__NETWORKS": "127.0.0.0/8",
 }
 #: Instruments, labels of theirs, or single values of those that stay at 0 here, and why.
 EXCEPTIONS: dict[tuple[str, ...], str] = {
@@ -65,6 +68,8 @@ EXCEPTIONS: dict[tuple[str, ...], str] = {
     ("relay_dns_queries_total", "result", "timeout"): "takes its time: tests/lookup",
     ("relay_store_failures_total", "reason"): "the store is but restarted here",
     ("relay_outcomes_total", "reply", "5yz"): "counted with bounced",
+    ("relay_http_requests_total", "status"): "each problem: tests/ingress/http",
+    ("relay_http_requests_open",): "over sooner than it is looked at",
 }
 _ENTRIES = list(entries(metrics.FLEET.collect()))
 _NAMES = [entry for entry in _ENTRIES if (entry.name,) not in EXCEPTIONS]
@@ -94,6 +99,7 @@ def watched() -> Iterator[Watcher]:
         system.store.command("CONFIG", "SET", "maxmemory", "1gb")
         submit_all_kinds(site, system)
         submit_by_celery(site, system)
+        ask_over_http(site, system)
         cancel(site, system)
         lose_content(site, system)
         crowd(system, watcher)
@@ -102,6 +108,43 @@ def watched() -> Iterator[Watcher]:
         lose_servers(site, system)
         watcher.look()
         yield watcher
+
+
+def ask_over_http(site: Site, system: Metered) -> None:
+    """Each route once, a repeated key, a bad message; and a stream that is open for a while."""
+    url = system.start_http()
+    api = system.processes[-1]
+
+    def ask(path: str, fields: object = None, **headers: str) -> tuple[int, dict[str, Any]]:
+        data = None if fields is None else json.dumps(fields).encode()
+        headers |= {"Content-Type": "application/json"}
+        request = urllib.request.Request(url + path, data=data, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                found: dict[str, Any] = json.loads(answer.read())
+                return answer.status, found
+        except HTTPError as error:
+            with error:
+                return error.code, json.loads(error.read())
+
+    one = {"from": "s@origin.test", "to": ["h@two.test"], "subject": "h", "text": "h"}
+    status, first = ask("/v1/messages", one, **{"Idempotency-Key": "over-http"})
+    assert status == 202, first
+    assert ask("/v1/messages", one, **{"Idempotency-Key": "over-http"})[1]["id"] == first["id"]
+    assert ask("/v1/messages", one | {"subject": "x\r\ny"})[0] == 422
+    later = one | {"send_at": "2999-01-01T00:00:00Z"}
+    assert ask("/v1/messages:batch", {"messages": [one]})[0] == 200
+    assert ask("/v1/messages", later)[0] in (202, 422)
+    assert ask("/v1/messages")[0] == 200
+    assert ask(f"/v1/messages/{first['id']}")[0] == 200
+    assert ask("/openapi.json")[0] == 200
+    assert ask("/nowhere")[0] == 404
+    for verb, fields in (
+        ("send-now", {}), ("reschedule", {"send_at": "2027-01-01T00:00:00Z"}), ("cancel", {}),
+    ):  # fmt: skip
+        ask(f"/v1/messages/{first['id']}:{verb}", fields)
+    with urllib.request.urlopen(url + "/v1/events", timeout=10):
+        system.until_shows(api, "relay_http_streams_open")
 
 
 def until_taken(site: Site, id_: str, times: int = 1) -> None:

@@ -47,7 +47,7 @@ def test_a_call_is_known_by_its_script_or_as_a_command(name: str, call: str) -> 
 async def test_a_client_tells_of_answers_and_not_that_a_script_was_new(client: StoreClient) -> None:
     settles = Counted("relay_store_seconds_count", call="settle")
     failures = Counted("relay_store_failures_total", reason="reply")
-    assert await client.call(NOTHING, []) == b"nothing"
+    assert await client.call(NOTHING, ["relay:{p00}:nothing"]) == b"nothing"
     assert (settles.more, failures.more) == (1, 0)
 
 

@@ -78,10 +78,13 @@ end
 -- As `finish` in lib/final.lua does for one.
 local function finish_later(id, record, contents)
   ended[#ended + 1] = id
-  if redis.call('HINCRBY', record, 'o', -1) > 0 or tonumber(redis.call('HGET', record, 'k') or 0) > 0 then return end
+  if redis.call('HINCRBY', record, 'o', -1) > 0 then return end
+  local found = redis.call('HMGET', record, 'k', 'b')
+  if tonumber(found[1] or 0) > 0 then return end
   for _, content in ipairs(contents) do unneeded[#unneeded + 1] = content end
   if #unneeded > 1000 then unlink() end
   redis.call('PEXPIRE', record, retention)
+  give_back_share(record, found[2])
 end
 
 local told = {}

@@ -283,10 +283,11 @@ class Model:
         expired = [one for one in self.at(Place.LEASED) if one.until <= self.now]
         held = 0
         for one in sorted(expired, key=lambda one: (one.until, one.id))[:limit]:
+            # The record counts no more than that of one delivery; the metric counts all.
+            self.messages[one.message].lost += one.losses < MOST_LOSSES
             one.losses = min(one.losses + one.alone, MOST_LOSSES)
             self._suspect(one)
             one.alone = one.doubt = True
-            self.messages[one.message].lost += 1
             held += self._give_back(one) == "held"
         return min(len(expired), limit) - held, held
 

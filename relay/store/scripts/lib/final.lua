@@ -2,16 +2,19 @@
 -- A record's `k` counts claims on the content: deliveries whose DSN is still to be written.
 -- shares: the key of that name, which each script that ends messages sets; a record's `b` says what its tenant has less then.
 local shares
+local function give_back_share(record, share)
+  if not share then return end
+  local octets, tenant = string.match(share, '^(%d+) (.*)$')
+  redis.call('HDEL', record, 'b')
+  if redis.call('HINCRBY', shares, tenant, '-' .. octets) <= 0 then redis.call('HDEL', shares, tenant) end
+end
+
 local function drop_content(record, contents, retention_ms)
   local found = redis.call('HMGET', record, 'o', 'k', 'b')
   if tonumber(found[1] or 0) > 0 or tonumber(found[2] or 0) > 0 then return end
   if #contents > 0 then redis.call('UNLINK', unpack(contents)) end
   redis.call('PEXPIRE', record, retention_ms)
-  if found[3] then
-    local octets, tenant = string.match(found[3], '^(%d+) (.*)$')
-    redis.call('HDEL', record, 'b')
-    if redis.call('HINCRBY', shares, tenant, '-' .. octets) <= 0 then redis.call('HDEL', shares, tenant) end
-  end
+  give_back_share(record, found[3])
 end
 
 -- value: the delivery as it was attempted, with what its sender wants to hear of each recipient.
