@@ -99,7 +99,8 @@ def watched() -> Iterator[Watcher]:
         system.store.command("CONFIG", "SET", "maxmemory", "1gb")
         submit_all_kinds(site, system)
         submit_by_celery(site, system)
-        ask_over_http(site, system)
+        ask_over_http(system, watcher)
+        keep_sessions(system, exporter, watcher)
         cancel(site, system)
         lose_content(site, system)
         crowd(system, watcher)
@@ -110,7 +111,7 @@ def watched() -> Iterator[Watcher]:
         yield watcher
 
 
-def ask_over_http(site: Site, system: Metered) -> None:
+def ask_over_http(system: Metered, watcher: Watcher) -> None:
     """Each route once, a repeated key, a bad message; and a stream that is open for a while."""
     url = system.start_http()
     api = system.processes[-1]
@@ -145,6 +146,14 @@ def ask_over_http(site: Site, system: Metered) -> None:
         ask(f"/v1/messages/{first['id']}:{verb}", fields)
     with urllib.request.urlopen(url + "/v1/events", timeout=10):
         system.until_shows(api, "relay_http_streams_open")
+        watcher.look()
+
+
+def keep_sessions(system: Metered, exporter: Process, watcher: Watcher) -> None:
+    """With a host that takes its time, until the exporter has looked at it."""
+    submit(system.port, *(post(f"k{n}", f"r{n}@slow.test") for n in range(10)))
+    system.until_shows(exporter, "relay_path_connections")
+    watcher.look()
 
 
 def until_taken(site: Site, id_: str, times: int = 1) -> None:
