@@ -27,7 +27,9 @@ services:
     environment: {RELAY_SANDBOX__LISTEN: "0.0.0.0:2526", RELAY_DATA: /var/lib/relay}
     networks: [outside]
   worker: &delivers
-    environment: {RELAY_DELIVERY__ROUTES: '*=sink:2526'}
+    environment:
+      RELAY_DELIVERY__ROUTES: '*=sink:2526'
+      RELAY_DELIVERY__PRIVATE_TARGETS: 'true'
     ulimits: {nofile: FILES}
   smtp: *delivers
   http: *delivers
