@@ -36,7 +36,7 @@ def by_case(results: Sequence[Figures]) -> dict[tuple[str, str], list[Figures]]:
         if "error" not in one:
             runs.setdefault((one["case"], one["system"]), []).append(one)
     for key, some in runs.items():
-        calm = [one for one in some if one["foreign_cpu"] <= DISTURBED]
+        calm = [one for one in some if one.get("foreign_cpu", 0.0) <= DISTURBED]
         runs[key] = calm or some
     return runs
 
@@ -80,7 +80,7 @@ def _table(case: Case, systems: Sequence[str], runs: Runs) -> Table:
         table.add_column(heading, justify="left" if not heading else "right")
     for system in systems:
         some = runs[case.name, system]
-        calm = all(one["foreign_cpu"] <= DISTURBED for one in some)
+        calm = all(one.get("foreign_cpu", 0.0) <= DISTURBED for one in some)
         foreign = f"{middle(some, 'foreign_cpu') or 0:.0%}{'' if calm else ' !'}"
         right = "yes" if all(is_right(one) for one in some) else "NO"
         cells = [number(middle(some, name)) for name in columns]

@@ -29,7 +29,7 @@ services:
   worker: &delivers
     environment:
       RELAY_DELIVERY__ROUTES: '*=sink:2526'
-      RELAY_DELIVERY__PRIVATE_TARGETS: 'true'
+      RELAY_DELIVERY__PRIVATE_TARGETS: 172.31.25.0/24
     ulimits: {nofile: FILES}
   smtp: *delivers
   http: *delivers
