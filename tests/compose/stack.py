@@ -18,22 +18,43 @@ GRAFANA_PASSWORD=0123456789
 STORE_MAXMEMORY=256mb
 STORE_MEMORY=512m
 """
-#: Every domain is delivered to the service `sink`, over SMTP as everything is.
-_SINK = """
-services:
-  sink:
-    image: relay:local
-    command: [sink]
-    environment: {RELAY_SANDBOX__LISTEN: "0.0.0.0:2526", RELAY_DATA: /var/lib/relay}
-    networks: [outside]
-  worker: &delivers
-    environment:
-      RELAY_DELIVERY__ROUTES: '*=sink:2526'
-      RELAY_DELIVERY__PRIVATE_TARGETS: 172.31.25.0/24
-    ulimits: {nofile: FILES}
-  smtp: *delivers
-  http: *delivers
+#: What it runs: takes every message, and keeps them all in one file.
+_PROGRAM = """
+import asyncio
+async def serve(reader, writer):
+    writer.write(b"220 sink\\r\\n")
+    while line := await reader.readline():
+        word = line[:4].upper()
+        if word == b"DATA":
+            writer.write(b"354 go on\\r\\n")
+            with open("/tmp/taken", "ab") as taken:
+                taken.write(await reader.readuntil(b"\\r\\n.\\r\\n"))
+        writer.write(b"221 bye\\r\\n" if word == b"QUIT" else b"250 sink\\r\\n")
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, "0.0.0.0", 2526, limit=1 << 20)
+    await server.serve_forever()
+asyncio.run(main())
 """
+_DELIVERS = {
+    "environment": {
+        "RELAY_DELIVERY__ROUTES": "*=sink:2526",
+        "RELAY_DELIVERY__PRIVATE_TARGETS": "172.31.25.0/24",
+    },
+    "ulimits": {"nofile": files_limit()},
+}
+#: Every domain is delivered to the service `sink`, over SMTP as everything is.
+_SINK: dict[str, Any] = {
+    "sink": {
+        "image": "relay:local",
+        "entrypoint": ["python", "-c", _PROGRAM],
+        "networks": ["outside"],
+        "init": True,
+    },
+    "worker": _DELIVERS,
+    "smtp": _DELIVERS,
+    "http": _DELIVERS,
+}
 
 
 class Stack:
@@ -43,7 +64,7 @@ class Stack:
         self._engine = engine
         settings, sink = engine.place / "env", engine.place / "sink.yml"
         settings.write_text(_SETTINGS)
-        sink.write_text(_SINK.replace("FILES", str(files_limit())))
+        sink.write_text(json.dumps({"services": _SINK}))
         self._base: list[str | Path] = [
             "compose", "--env-file", settings, "--project-directory", checkout,
             "--file", checkout / "docker-compose.yml", "--file", sink,

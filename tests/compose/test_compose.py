@@ -32,9 +32,7 @@ with smtplib.SMTP("127.0.0.1", 2525, timeout=30) as relay:
 
 def _arrived(stack: Stack) -> list[str]:
     """The subjects that the sink got, each as often as it came."""
-    said = stack.compose(
-        "exec", "-T", "sink", "sh", "-c", "cat /var/lib/relay/sink/*.eml 2>/dev/null || true"
-    )
+    said = stack.compose("exec", "-T", "sink", "sh", "-c", "cat /tmp/taken || true")
     return sorted(re.findall(r"^Subject: (\S+)", said, re.MULTILINE))
 
 

@@ -154,6 +154,11 @@ def keep_sessions(system: Metered, exporter: Process, watcher: Watcher) -> None:
     submit(system.port, *(post(f"k{n}", f"r{n}@slow.test") for n in range(10)))
     system.until_shows(exporter, "relay_path_connections")
     watcher.look()
+    # Whoever has an attempt later on is to have that one.
+    eventually(
+        lambda: not any(system.value(one, "relay_attempts_open") for one in system.workers),
+        "no attempt is under way",
+    )
 
 
 def until_taken(site: Site, id_: str, times: int = 1) -> None:
