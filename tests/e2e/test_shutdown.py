@@ -30,7 +30,7 @@ def test_what_a_stopping_worker_has_in_hand_is_finished_or_handed_back(manner: M
         assert system.workers[0].wait() == 0
         left = system.left()
         assert "leased" not in left
-        assert left["ready"] == left["deliveries"]
+        assert left.get("ready", 0) == left.get("deliveries", 0)
         assert site.traffic["127.0.0.1"].open == 0
         assert system.connections() == 0
         del site.manners["127.0.0.1"]
