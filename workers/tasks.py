@@ -27,7 +27,7 @@ async def drain(queues: Sequence[str]) -> None:
 async def submit(self: PrivateTask, /, **fields: Any) -> str:
     """Accept a message. Acknowledged once it is durable; said twice, the task's id tells so.
 
-    Who sent it hears of no refusal, so one for now only has it wait in the broker.
+    Who sent it hears of no refusal, so a temporary one only has it wait in the broker.
     """
     fields.setdefault("idempotency_key", f"celery:{self.request.id}")
     try:

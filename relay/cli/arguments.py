@@ -230,6 +230,16 @@ def _add_operations(command: _Commands) -> None:
         ("cancel", "stop what is not delivered yet"),
     ):
         _selection(command(name, f"{commands}:{name}", about))
+    bounce = command(
+        "bounce", f"{commands}:bounce", "end deliveries as failed: their senders get a DSN"
+    )
+    bounce.add_argument(
+        "--reply",
+        default="",
+        metavar="TEXT",
+        help="what the DSN says, with or without its codes (550 5.7.1)",
+    )
+    _selection(bounce)
 
 
 def _add_moving(command: _Commands) -> None:
@@ -260,6 +270,7 @@ def _selection(command: ArgumentParser) -> None:
     command.add_argument("id", nargs="*", help="message ids, as in the replies that accepted them")
     for option, about in (
         ("--domain", "to this domain"),
+        ("--site", "to domains that share this MX set, as relay explain names it"),
         ("--tenant", "of this tenant"),
         ("--tag", "with this tag"),
     ):

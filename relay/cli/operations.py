@@ -1,4 +1,4 @@
-"""The commands that change many deliveries at once: `hold`, `release`, `retry`, `cancel`."""
+"""The commands about many deliveries at once: `hold`, `release`, `retry`, `cancel`, `bounce`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ from relay.cli.store import open_store
 from relay.cli.who import operator
 from relay.config import Settings, load_settings
 from relay.config.values import duration
-from relay.console.operations import Done, Operations, Verb
+from relay.console import routing
+from relay.console.operations import BOUNCE_REPLY, Done, Operations, Verb
+from relay.console.sites import Sites
 from relay.errors import ConfigError, NoSuchMessage
+from relay.lookup.resolver import Resolver
 from relay.mail.ids import is_message_id
+from relay.mail.reply import Reply, bounce_reply
+from relay.policy.routes import RouteTable
 from relay.policy.selection import Selection
 
 
@@ -45,16 +50,34 @@ def cancel(arguments: Namespace) -> int:
     return _run(arguments, "cancel")
 
 
+def bounce(arguments: Namespace) -> int:
+    """End deliveries as bounced, of which their senders are told."""
+    try:
+        reply = bounce_reply(arguments.reply) if arguments.reply else BOUNCE_REPLY
+    except ValueError as error:
+        raise ConfigError([f"--reply: {error}"]) from None
+    return _run(arguments, "bounce", reply)
+
+
 @asynccontextmanager
-async def open_operations(settings: Settings) -> AsyncIterator[Operations]:
+async def open_operations(
+    settings: Settings, reply: Reply = BOUNCE_REPLY
+) -> AsyncIterator[Operations]:
     """Operations on the settings' store, by whoever runs this. Raises StoreUnavailable."""
-    async with open_store(settings) as client:
-        yield Operations(
-            client,
-            settings.store.partitions,
-            longest_ms=round(settings.retry.max_age * 1000),
-            by=operator(),
-        )
+    options = routing.route_options(settings)
+    resolver = Resolver(routing.resolver_options(settings))
+    try:
+        async with open_store(settings) as client:
+            yield Operations(
+                client,
+                settings.store.partitions,
+                longest_ms=round(settings.retry.max_age * 1000),
+                by=operator(),
+                reply=reply,
+                sites=Sites(resolver, RouteTable(options.routes, options.port)),
+            )
+    finally:
+        await resolver.close()
 
 
 def selection_of(arguments: Namespace) -> Selection:
@@ -66,6 +89,7 @@ def selection_of(arguments: Namespace) -> Selection:
     selection = Selection(
         messages=frozenset(arguments.id),
         domains=frozenset(domain.lower() for domain in arguments.domain),
+        sites=frozenset(site.lower() for site in arguments.site),
         tenants=frozenset(arguments.tenant),
         tags=frozenset(arguments.tag),
         before_ms=_moment("--before", arguments.before, problems),
@@ -74,7 +98,8 @@ def selection_of(arguments: Namespace) -> Selection:
     )
     if selection.is_empty and not problems:
         problems.append(
-            "say which deliveries: ids, --domain, --tenant, --tag, --before, --since, or --all"
+            "say which deliveries: ids, --domain, --site, --tenant, --tag, --before, --since, "
+            "or --all"
         )
     if problems:
         raise ConfigError(problems)
@@ -102,12 +127,12 @@ def _moment(option: str, text: str, problems: list[str]) -> int:
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _run(arguments: Namespace, verb: Verb) -> int:
+def _run(arguments: Namespace, verb: Verb, reply: Reply = BOUNCE_REPLY) -> int:
     selection = selection_of(arguments)
     settings = load_settings(arguments.config)
 
     async def ask() -> Done:
-        async with open_operations(settings) as operations:
+        async with open_operations(settings, reply) as operations:
             return await operations.run(verb, selection, dry_run=arguments.dry_run)
 
     done = asyncio.run(ask())

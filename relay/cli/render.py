@@ -93,6 +93,10 @@ def done(view: Done) -> RenderableType:
     parts: list[RenderableType] = [Text(said)]
     if view.whole:
         parts.append(Text(f"As a whole, with mail to come: {', '.join(view.whole)}."))
+    if view.siteless:
+        plural = "domain" if view.siteless == 1 else "domains"
+        said = f"{view.siteless} {plural} whose site the DNS does not say now: left alone."
+        parts.append(Text(said, "yellow"))
     if view.unread:
         parts.append(Text(f"{view.unread} that a newer Relay wrote were left alone.", "yellow"))
     return Group(table, "", *parts) if view.domains else Group(*parts)

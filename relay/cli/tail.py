@@ -29,7 +29,7 @@ def tail(arguments: Namespace) -> int:
     """Print the events that are kept, or with --follow those to come, until Ctrl-C."""
     unknown = sorted(set(arguments.kind) - set(TYPES.values()))
     if unknown:
-        kinds = ", ".join(TYPES.values())
+        kinds = ", ".join(dict.fromkeys(TYPES.values()))
         raise ConfigError([f"--kind: {kind} is none of {kinds}" for kind in unknown])
     asyncio.run(_tail(arguments))
     return exits.OK

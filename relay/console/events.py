@@ -21,6 +21,7 @@ from relay.store.codec import decode_attempt, decode_outcome, decode_record
 from relay.store.keys import partition_keys
 from relay.store.leasing import KEPT_DEFERRALS
 from relay.store.outbox import EventEntry, entries_of
+from relay.store.replies import NO_REPLY
 
 #: The letter of an event, and its type.
 TYPES = {
@@ -32,6 +33,7 @@ TYPES = {
     "h": "held",
     "x": "expired",
     "c": "cancelled",
+    "r": "bounced",
 }
 _PLACE = re.compile(r"\d{1,16}-\d{1,10}(?:\+\d{1,4})?")
 #: Stream entries of a partition looked at in one reading.
@@ -158,8 +160,11 @@ def _attempt(
     if final is not None:
         ended = decode_outcome(f"f0.{entry.fence}".encode(), final)
         if ended.delivery is not None:
-            people = ended.delivery.recipients
-            return "", tuple(EventRecipient(one.address, ended.fate) for one in people)
+            people, said = ended.delivery.recipients, ended.reply or NO_REPLY
+            return "", tuple(
+                EventRecipient(one.address, ended.fate, said.code, said.enhanced, said.text)
+                for one in people
+            )
         attempt = ended.attempt
     elif noted is not None:
         attempt = decode_attempt(noted)

@@ -204,6 +204,8 @@ def _over(message: str, over: Over) -> Explained:
         recipients += tuple(recipient.address for recipient in ended.delivery.recipients)
     at = moment(ended.at_ms).isoformat(timespec="seconds")
     said = [f"{one.fate}: {_reply(one.code, one.enhanced, one.text)}" for one in results]
+    if ended.reply is not None:
+        said = [f"{ended.fate} by an operator: {ended.reply}"]
     text = f"it is over since {at}: {'; '.join(dict.fromkeys(said)) or ended.fate}"
     return Explained(delivery_id(message, over.number), recipients, (Finding("final", text),), None)
 

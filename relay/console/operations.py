@@ -1,15 +1,18 @@
-"""What operators do to many deliveries at once: hold, release, retry and cancel a selection."""
+"""What operators do to many deliveries at once: hold, release, retry, cancel, bounce them."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from functools import partial
 from typing import Literal
 
 from msgspec import Struct
 
 from relay import log
+from relay.console.sites import Sites
+from relay.mail.reply import Reply, bounce_reply
 from relay.policy.selection import Candidate, Selection
 from relay.store.bulk import Bulk
 from relay.store.client import StoreClient
@@ -18,15 +21,21 @@ from relay.store.control import Control, ControlOptions
 from relay.store.identity import IdentityStore
 from relay.store.walk import Met, Walk
 
-Verb = Literal["hold", "release", "retry", "cancel"]
+Verb = Literal["hold", "release", "retry", "cancel", "bounce"]
+#: What a bounce says unless the operator says it.
+BOUNCE_REPLY = bounce_reply("Bounced by an operator of this relay")
 
+#: Takes none.
+NOTHING = Selection()
 _audit = log.logger("relay.audit")
+_ANYWHERE = frozenset((Place.LATER, Place.READY, Place.LEASED, Place.HELD))
 #: Where a delivery is that a verb can do something about.
 _PLACES: dict[Verb, frozenset[Place]] = {
     "hold": frozenset((Place.LATER, Place.READY, Place.LEASED)),
     "release": frozenset((Place.HELD,)),
     "retry": frozenset((Place.LATER, Place.READY)),
-    "cancel": frozenset((Place.LATER, Place.READY, Place.LEASED, Place.HELD)),
+    "cancel": _ANYWHERE,
+    "bounce": _ANYWHERE,
 }
 
 
@@ -54,16 +63,26 @@ class Done(Struct, frozen=True):
     whole: tuple[str, ...]
     #: Deliveries that this version cannot read: left alone.
     unread: int
+    #: Where sites were asked for: domains whose site the DNS does not say now. Left alone.
+    siteless: int = 0
 
 
 class Operations:
     """Every call may be said again, and raises StoreUnavailable.
 
-    `by` says in the audit who asks.
+    `by` says in the audit who asks, `reply` what recipients are bounced with. `sites` is needed for
+    selections that name sites.
     """
 
     def __init__(
-        self, client: StoreClient, partitions: int, *, longest_ms: int, by: str = "cli"
+        self,
+        client: StoreClient,
+        partitions: int,
+        *,
+        longest_ms: int,
+        by: str = "cli",
+        reply: Reply = BOUNCE_REPLY,
+        sites: Sites | None = None,
     ) -> None:
         options = ControlOptions(longest_ms=longest_ms)
         self._walk = Walk(client, partitions)
@@ -72,10 +91,16 @@ class Operations:
         self._control = Control(client, partitions, options)
         self._identity = IdentityStore(client)
         self._by = by
+        self._reply = reply
+        self._sites = sites
 
     async def run(self, verb: Verb, selection: Selection, *, dry_run: bool) -> Done:
         """Do it to all that is selected; where `dry_run`, count alone."""
         self._walk.unread = 0
+        asked, siteless = str(selection), 0
+        if selection.sites:
+            domains_there, siteless = await self._domains_at(verb, selection)
+            selection = selection.at_domains(domains_there) or NOTHING
         whole = self._whole(verb, selection)
         if not dry_run:
             await self._do_whole(verb, selection)
@@ -90,17 +115,29 @@ class Operations:
                 answers.update(await say(portion))
         done = Done(
             verb=verb,
-            selection=str(selection),
+            selection=asked,
             dry_run=dry_run,
             deliveries=sum(domains.values()),
             domains=tuple(DomainCount(*pair) for pair in domains.most_common(20)),
             answers=dict(sorted(answers.items())),
             whole=whole,
             unread=self._walk.unread,
+            siteless=siteless,
         )
         if not dry_run:
             await self._note(done)
         return done
+
+    async def _domains_at(self, verb: Verb, selection: Selection) -> tuple[set[str], int]:
+        """The domains in the queue that lead to the sites, and how many lead nobody knows where."""
+        if self._sites is None:
+            raise ValueError("sites are asked for, and nobody finds them")
+        domains = {paused.name for paused in await self._control.paused() if paused.kind == "queue"}
+        async for portion in self.selected(verb, selection.anywhere):
+            domains.update(one.stored.queue for one in portion)
+        found = await self._sites.of(domains)
+        there = {domain for domain, site in found.items() if site in selection.sites}
+        return there, sum(not site for site in found.values())
 
     async def selected(self, verb: Verb, selection: Selection) -> AsyncIterator[Sequence[Met]]:
         """The deliveries that are meant, in portions."""
@@ -121,12 +158,14 @@ class Operations:
         return record is not None and selection.takes(_candidate(one, record.tags))
 
     def _saying(self, verb: Verb) -> Callable[[Sequence[Met]], Awaitable[list[str]]]:
-        return {
+        said: dict[Verb, Callable[[Sequence[Met]], Awaitable[list[str]]]] = {
             "hold": self._bulk.hold,
             "release": self._bulk.release,
             "retry": self._bulk.retry,
             "cancel": self._bulk.cancel,
-        }[verb]
+            "bounce": partial(self._bulk.bounce, reply=self._reply),
+        }
+        return said[verb]
 
     def _whole(self, verb: Verb, selection: Selection) -> tuple[str, ...]:
         if verb not in ("hold", "release") or not selection.is_whole:
@@ -158,7 +197,10 @@ class Operations:
 
     async def _note(self, done: Done) -> None:
         """Who did what, for the audit."""
-        changes = {"deliveries": done.deliveries, "answers": done.answers, "whole": done.whole}
+        changes: dict[str, object] = {"deliveries": done.deliveries, "answers": done.answers}
+        changes |= {"whole": done.whole}
+        if done.verb == "bounce":
+            changes |= {"reply": str(self._reply)}
         event = {
             "by": self._by,
             "action": done.verb,

@@ -43,6 +43,8 @@ class _Recipient(Struct):
     next_attempt_at: datetime | None = None
     #: Why its queue is parked, "" where it is not.
     parked: str = ""
+    #: What an operator bounced it with.
+    ended: str = ""
 
 
 def message_view(message: StoredMessage) -> MessageView:
@@ -147,6 +149,7 @@ def _note_outcome(recipients: dict[str, _Recipient], over: Over) -> None:
         for recipient in over.ended.delivery.recipients:
             known = recipients.setdefault(recipient.address, _Recipient())
             known.state, known.next_attempt_at = _FINAL[over.ended.fate], None
+            known.ended = reply_line(over.ended.reply) if over.ended.reply else ""
 
 
 def _attempt_view(attempt: Attempt, result: Result) -> AttemptView:
@@ -172,5 +175,5 @@ def _views(recipients: Mapping[str, _Recipient]) -> Iterator[RecipientView]:
             state=known.state,
             attempts=tuple(attempts),
             next_attempt_at=known.next_attempt_at,
-            last_reply=known.parked if known.parked and not known.state.final else replied,
+            last_reply=known.ended or (known.parked if not known.state.final else "") or replied,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from msgspec import Struct
@@ -90,7 +91,7 @@ class Top:
         return TopView(
             at=moment(now_ms),
             workers=await self._roster.workers(),
-            rates=tuple(Pulse(name, round(rates.get(key, 0.0), 1)) for key, name in TYPES.items()),
+            rates=_pulses(rates),
             waiting=queues.waiting,
             leased=queues.leased,
             deferred=queues.deferred,
@@ -115,3 +116,11 @@ class Top:
             for one in states
         ]
         return tuple(sorted(views, key=lambda one: one.breaker == "open"))
+
+
+def _pulses(rates: Mapping[str, float]) -> tuple[Pulse, ...]:
+    """Of each kind of event, whichever letters stand for it."""
+    kinds = dict.fromkeys(TYPES.values(), 0.0)
+    for letter, kind in TYPES.items():
+        kinds[kind] += rates.get(letter, 0.0)
+    return tuple(Pulse(kind, round(rate, 1)) for kind, rate in kinds.items())

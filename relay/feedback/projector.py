@@ -1,7 +1,7 @@
 """The projector of DSNs: reads a partition's events and submits the DSNs that they call for.
 
-It also counts and logs what expired or was cancelled: that is done by scripts, on behalf of any
-process, and each event is read here once.
+It also counts and logs what expired, or was cancelled or bounced by an operator: that is done by
+scripts, on behalf of any process, and each event is read here once.
 
 It may die between any two steps. A DSN's id derives from the delivery and the fence of the settle
 that it is about, so that a repeat finds it submitted: one DSN a settle, never two.
@@ -196,6 +196,7 @@ def _tell(entry: EventEntry, end: Ended | None) -> None:
             end.fate,
             message,
             recipient.address,
+            end.reply,
             sender=delivery.sender,
             delivery=number,
             domain=recipient.domain,

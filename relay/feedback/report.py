@@ -117,6 +117,12 @@ def _reported(outcome: FinalOutcome, recipient: Recipient, result: Result) -> Re
         orcpt=recipient.orcpt,
         host=outcome.host if result.code > 0 else "",
         diagnostic=str(reply) if result.code > 0 else result.text,
-        # What expired was attempted last some time before it was given up.
-        attempted_ms=outcome.at_ms if result.code > 0 and result.fate != "expired" else 0,
+        # What expired was attempted last some time before it was given up; what an operator bounced
+        # was given up without an attempt.
+        attempted_ms=outcome.at_ms if result.code > 0 and _attempted(outcome, result) else 0,
     )
+
+
+def _attempted(outcome: FinalOutcome, result: Result) -> bool:
+    """Whether it became final by an attempt."""
+    return outcome.attempted and result.fate != "expired"

@@ -41,6 +41,7 @@ class Event(StrEnum):
     RECLAIM = "reclaim"
     POISON = "reclaim: it ends its workers"
     CANCEL = "cancel"
+    RETURN = "bounce"
     RESCHEDULE = "reschedule"
     SEND_NOW = "reschedule: now"
     HOLD = "hold"
@@ -53,6 +54,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.DUE: State.READY,
         Event.TOO_OLD: State.EXPIRED,
         Event.CANCEL: State.CANCELLED,
+        Event.RETURN: State.BOUNCED,
         Event.RESCHEDULE: State.LATER,
         Event.SEND_NOW: State.READY,
         Event.HOLD: State.HELD,
@@ -62,6 +64,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.LEASE: State.LEASED,
         Event.TOO_OLD: State.EXPIRED,
         Event.CANCEL: State.CANCELLED,
+        Event.RETURN: State.BOUNCED,
         Event.RESCHEDULE: State.LATER,
         Event.HOLD: State.HELD,
         Event.RETAKE: State.LEASED,
@@ -76,6 +79,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.RECLAIM: State.READY,
         Event.POISON: State.HELD,
         Event.CANCEL: State.CANCELLED,
+        Event.RETURN: State.BOUNCED,
         Event.RESCHEDULE: State.LATER,
         Event.HOLD: State.HELD,
     },
@@ -84,6 +88,7 @@ TRANSITIONS: dict[State, dict[Event, State]] = {
         Event.UNHOLD_EARLY: State.LATER,
         Event.TOO_OLD: State.EXPIRED,
         Event.CANCEL: State.CANCELLED,
+        Event.RETURN: State.BOUNCED,
         Event.RETAKE: State.LEASED,
     },
 }

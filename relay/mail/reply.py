@@ -44,6 +44,27 @@ class Reply(Struct, frozen=True, array_like=True):
         return f"{self}\r\n".encode("ascii", "replace")
 
 
+#: What an operator's own reply is, as far as its text is not given (RFC 3463 section 3.8).
+_BY_OPERATOR = "550 5.7.1"
+#: Octets of it at most; a reply's line has 512 (RFC 5321 section 4.5.3.1.5).
+_LONGEST = 255
+_PERMANENT = re.compile(r"5[0-9]{2} 5\.[0-9]{1,3}\.[0-9]{1,3} [!-~][ -~]*")
+
+
+def bounce_reply(text: str) -> Reply:
+    """The permanent reply that a text stands for: whole, or without its codes, 550 5.7.1 then.
+
+    Raises ValueError where it is none, or not a line of ASCII.
+    """
+    said = text if re.match(r"[0-9]{3}( |$)", text) else f"{_BY_OPERATOR} {text}"
+    if not _PERMANENT.fullmatch(said) or len(said) > _LONGEST:
+        raise ValueError(
+            f'{text!r} is no permanent reply: write a text, or "550 5.7.1 text", in ASCII and at '
+            f"most {_LONGEST} characters"
+        )
+    return reply_of(int(said[:3]), said[4:])
+
+
 def reply_of(code: int, text: str) -> Reply:
     """A reply from its code and text, its enhanced status code split off where there is one."""
     found = _ENHANCED.match(text)

@@ -18,8 +18,9 @@ OUTCOMES = Bounded(
     counter(
         "relay_outcomes_total",
         "What was done to recipients, by outcome and class of the reply that decided it (none: no "
-        "host answered). Deferred counts at each attempt, the others once per recipient. Expired "
-        "and cancelled are counted from the outbox, whoever caused them.",
+        "host answered). Deferred counts at each attempt, the others once per recipient. Expired, "
+        "cancelled, and what an operator bounced (reply none), are counted from the outbox, "
+        "whoever caused them.",
         "outcome",
         "reply",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 
 class Candidate(Struct, frozen=True):
@@ -21,11 +21,13 @@ class Candidate(Struct, frozen=True):
 class Selection(Struct, frozen=True, kw_only=True):
     """Deliveries to which all that is said here applies; what says nothing takes none.
 
-    Of several ids, domains, tenants or tags one is enough.
+    Of several ids, domains, sites, tenants or tags one is enough. Sites are the DNS's to say:
+    `at_domains` puts the domains that lead to them in their place.
     """
 
     messages: frozenset[str] = frozenset()
     domains: frozenset[str] = frozenset()
+    sites: frozenset[str] = frozenset()
     tenants: frozenset[str] = frozenset()
     tags: frozenset[str] = frozenset()
     #: Accepted before and not before these Unix times in ms; 0: at any time.
@@ -46,8 +48,18 @@ class Selection(Struct, frozen=True, kw_only=True):
         return bool(self.domains) != bool(self.tenants) and not picked
 
     @property
+    def anywhere(self) -> Selection:
+        """The same at whatever site."""
+        return structs.replace(self, sites=frozenset(), everything=True)
+
+    def at_domains(self, domains: Collection[str]) -> Selection | None:
+        """The same with the domains that lead to its sites in their place; None where none does."""
+        left = self.domains.intersection(domains) if self.domains else frozenset(domains)
+        return structs.replace(self, sites=frozenset(), domains=left) if left else None
+
+    @property
     def _narrows(self) -> bool:
-        lists = (self.messages, self.domains, self.tenants, self.tags)
+        lists = (self.messages, self.domains, self.sites, self.tenants, self.tags)
         return any(lists) or bool(self.before_ms or self.since_ms)
 
     def takes(self, one: Candidate) -> bool:
@@ -69,6 +81,7 @@ class Selection(Struct, frozen=True, kw_only=True):
             for name, values in (
                 ("id", self.messages),
                 ("domain", self.domains),
+                ("site", self.sites),
                 ("tenant", self.tenants),
                 ("tag", self.tags),
             )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from relay.mail.reply import Reply
 from relay.store.client import StoreClient
 from relay.store.control import (
+    BOUNCE,
     CANCEL,
     HOLD,
     RESCHEDULE,
@@ -61,15 +63,22 @@ class Bulk:
 
     async def cancel(self, some: Sequence[Met]) -> list[str]:
         """End them, as far as no attempt is under way."""
+        return await self._end(CANCEL, some, ())
+
+    async def bounce(self, some: Sequence[Met], reply: Reply) -> list[str]:
+        """End them as bounced with this reply, as far as no attempt is under way."""
+        return await self._end(BOUNCE, some, (str(reply),))
+
+    async def _end(self, what: Script, some: Sequence[Met], first: Sequence[Text]) -> list[str]:
         words: list[str] = []
         for keys, batch in self._batches(some):
             names = cancel_keys(keys)
-            args: list[Text] = [self._options.retention_ms]
+            args: list[Text] = [self._options.retention_ms, *first]
             for one in batch:
                 contents = keys.contents(one.message, one.stored.chunks)
                 names += (keys.record(one.message), *contents)
                 args += (one.id, len(contents))
-            words += [word.decode() for word in await self._client.call(CANCEL, names, args)]
+            words += [word.decode() for word in await self._client.call(what, names, args)]
         return words
 
     async def _move(

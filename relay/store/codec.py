@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from relay.errors import DamagedRecord, NewerRecord
 from relay.mail.delivery import Attempt, Delivery, Record
+from relay.mail.reply import Reply, reply_of
 
 #: The version that this code writes; it reads this one and older ones.
 VERSION = 1
@@ -197,7 +198,8 @@ def _newer(what: str, version: int) -> NewerRecord:
 class Ended(Struct, frozen=True):
     """A final outcome in a record: by an attempt, or (`attempt` is None) without one."""
 
-    #: delivered or bounced are in the attempt's results; else expired or cancelled.
+    #: delivered or bounced are in the attempt's results; else expired, cancelled, or bounced by an
+    #: operator.
     fate: str
     fence: int
     at_ms: int
@@ -205,9 +207,11 @@ class Ended(Struct, frozen=True):
     #: The delivery as it was given up; None where an attempt ended it.
     delivery: Delivery | None
     flags: Flag = Flag(0)
+    #: What an operator bounced it with.
+    reply: Reply | None = None
 
 
-_GIVEN_UP = {b"x": "expired", b"c": "cancelled"}
+_GIVEN_UP = {b"x": "expired", b"c": "cancelled", b"r": "bounced"}
 
 
 def decode_outcome(field: bytes, value: bytes) -> Ended:
@@ -222,7 +226,15 @@ def decode_outcome(field: bytes, value: bytes) -> Ended:
             attempt = decode_attempt(value[2 + value[1] :])
             return Ended("attempted", fence, attempt.at_ms, attempt, None)
         fate, at_ms = _GIVEN_UP[kind], int(value[1:14])
+        reply, body = (None, value[14:]) if kind != b"r" else _said(value[14:])
     except (KeyError, IndexError, ValueError) as error:
         raise DamagedRecord(f"an outcome is damaged: {error!r}") from error
-    stored = decode_stored(value[14:])
-    return Ended(fate, fence, at_ms, None, stored.delivery, stored.flags)
+    stored = decode_stored(body)
+    return Ended(fate, fence, at_ms, None, stored.delivery, stored.flags, reply)
+
+
+def _said(value: bytes) -> tuple[Reply, bytes]:
+    """A reply behind its length, and what follows."""
+    end = 1 + value[0]
+    code, _, text = value[1:end].decode().partition(" ")
+    return reply_of(int(code), text), value[end:]

@@ -14,7 +14,7 @@ from relay.store.codec import decode_record, decode_stored
 from relay.store.keys import PartitionKeys, partition_keys, reference
 from relay.store.script import Script, Text, script
 
-CANCEL, RESCHEDULE = script("cancel"), script("reschedule")
+CANCEL, BOUNCE, RESCHEDULE = script("cancel"), script("bounce"), script("reschedule")
 HOLD, UNHOLD = script("hold"), script("unhold")
 PAUSE, RESUME = script("pause"), script("resume")
 
@@ -249,7 +249,7 @@ def hold_keys(keys: PartitionKeys) -> list[Text]:
 
 
 def cancel_keys(keys: PartitionKeys) -> list[Text]:
-    """The keys of cancel, in front of each delivery's."""
+    """The keys of cancel and bounce, in front of each delivery's."""
     return [*hold_keys(keys), keys.age, keys.expiry, keys.events, keys.shares]
 
 

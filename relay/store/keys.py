@@ -31,8 +31,9 @@ script can change them together:
 
 Fields of a record: `m` as accepted; `o` open deliveries; `k` claims on the content, and each as
 `k<n>.<fence>` with the delivery as it was attempted; `f<n>.<fence>` final outcomes; `a<n>.<slot>`
-deferrals; `e<n>` cancelled; `l<n>.<fence>.<holder>` leases that the store lost; `p` possible
-doubles; `w` admitted again; `b` what it counts for in `shares`.
+deferrals; `e<n>` ended by an operator, `r<n>` with this reply once its lease ends;
+`l<n>.<fence>.<holder>` leases that the store lost; `p` possible doubles; `w`
+admitted again; `b` what it counts for in `shares`.
 
 A value of `paused` begins with h (held) or u (its lanes are being given back), 13 digits of time
 and then the reason. The empty field of `cursors` is trim's.

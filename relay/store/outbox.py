@@ -1,8 +1,8 @@
 """The outbox: a partition's events, how far each consumer has come, and what an event is about.
 
 An event is a letter and a fence: a accepted; d delivered, b bounced, f deferred, p possibly sent
-(no reply came, or a lease was lost); h held, x expired, c cancelled. In upper case a DSN is due,
-and the content stays until `close`.
+(no reply came, or a lease was lost); h held, x expired, c cancelled, r bounced by an operator. In
+upper case a DSN is due, and the content stays until `close`.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class EventEntry(Struct, frozen=True):
 
     @property
     def given_up(self) -> bool:
-        """No attempt ended the delivery: it expired or was cancelled."""
-        return self.kind in ("x", "X", "c", "C")
+        """No attempt ended the delivery: it expired, or an operator cancelled or bounced it."""
+        return self.kind.lower() in ("x", "c", "r")
 
 
 class FinalOutcome(Struct, frozen=True):
@@ -80,7 +80,8 @@ class FinalOutcome(Struct, frozen=True):
     record: Record
     #: The delivery's recipients as they were attempted; those without a result are not final.
     recipients: tuple[Recipient, ...]
-    #: What became of them. Where no attempt did it, `expired`, with the last reply there was.
+    #: What became of them. Where no attempt did it, `expired`, with the last reply there was, or
+    #: `bounced` with an operator's.
     results: tuple[Result, ...]
     #: The host that answered, "" where none did.
     host: str
@@ -90,6 +91,8 @@ class FinalOutcome(Struct, frozen=True):
     chunks: int = 0
     #: The host knows DSN: of what it took it reports itself.
     passed_on: bool = False
+    #: An attempt made it final.
+    attempted: bool = True
 
 
 class Outbox:
@@ -221,6 +224,7 @@ class Outbox:
             await self._content(message, stored.chunks, octets),
             stored.chunks,
             ended.attempt is not None and ended.attempt.dsn,
+            ended.attempt is not None,
         )
 
     async def _results(
@@ -230,6 +234,10 @@ class Outbox:
         if ended.attempt is not None:
             final = tuple(r for r in ended.attempt.results if r.fate != "deferred")
             return ended.attempt.host, final
+        if ended.reply is not None:
+            code, enhanced, text = ended.reply.code, ended.reply.enhanced, ended.reply.text
+            people = (one.address for one in stored.delivery.recipients)
+            return "", tuple(Result(one, ended.fate, code, enhanced, text) for one in people)
         last = last_attempt(noted)
         reason = await self._client.read("HGET", self._keys.reasons, stored.queue)
         results = (

@@ -18,6 +18,9 @@ def test_a_wrong_selection_says_what_is_missing() -> None:
     assert done.returncode == 2
     assert "--before: x is no time" in done.stderr
     assert "--since: yesterday is no time" in done.stderr
+    done = relay("bounce", "--all", "--reply", "450 4.2.1 later")
+    assert done.returncode == 2
+    assert "--reply: '450 4.2.1 later' is no permanent reply" in done.stderr
     assert relay("release", "nonsense").stderr == "relay: nonsense is no message id\n"
 
 

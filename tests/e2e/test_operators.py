@@ -110,6 +110,28 @@ def test_what_is_being_sent_is_cancelled_only_if_it_does_not_arrive(
     assert [one["state"] for one in view["recipients"]] == ["cancelled"]
 
 
+def test_the_sender_of_what_an_operator_bounces_is_told_why(site: Site, system: System) -> None:
+    site.manners["sent-back.test"] = Manner(rcpt="451 4.3.2 later")
+    accepted = submit(
+        system.port, post("sent-back", "a@sent-back.test", sender="closed@origin.test")
+    )
+    system.until(lambda: system.left().get("later"))
+    said = ("bounce", "--domain", "sent-back.test", "--reply", "This domain is closed")
+    assert system.relay(*said, "--dry-run")["deliveries"] == 1
+    assert system.relay(*said)["answers"] == {"bounced": 1}
+    system.until_empty()
+    view = system.relay("show", accepted["sent-back"])
+    assert [(one["state"], one["last_reply"]) for one in view["recipients"]] == [
+        ("bounced", "550 5.7.1 This domain is closed")
+    ]
+    system.until(lambda: site.for_recipient("closed@origin.test"))
+    [report] = site.for_recipient("closed@origin.test")
+    assert b"Final-Recipient: rfc822; a@sent-back.test" in report.content
+    assert b"Status: 5.7.1\r\n" in report.content
+    assert b"Diagnostic-Code: x-relay; 550 5.7.1 This domain is closed" in report.content
+    assert b"Last-Attempt-Date" not in report.content
+
+
 @pytest.mark.parametrize("command", ["show", "cancel"])
 def test_an_unknown_message_is_said_to_be_unknown(system: System, command: str) -> None:
     done = system.run(command, "1m84nytvp001vn6nw4r2", "--json")

@@ -135,11 +135,15 @@ async def test_where_none_are_sent_there_is_no_dsn_and_each_claim_is_closed() ->
     assert memory.cursor == memory.events[-1].stream_id
 
 
-def given_up(memory: Memory, kind: str, fate: str, number: int, *recipients: str) -> None:
+def given_up(
+    memory: Memory, kind: str, fate: str, number: int, *recipients: str, reply: Reply | None = None
+) -> None:
     """A delivery that was ended by no attempt."""
     left = outcome(number, *(Result(one, fate, 0, "", "") for one in recipients))
     delivery = Delivery(1, AT - 60_000, 0, 10, "a@s.example", tuple(map(Recipient, recipients)))
-    memory.ends[left.delivery_id, left.fence] = Ended(fate, left.fence, AT, None, delivery)
+    memory.ends[left.delivery_id, left.fence] = Ended(
+        fate, left.fence, AT, None, delivery, reply=reply
+    )
     memory.add((kind, left))
 
 
@@ -149,11 +153,13 @@ async def test_each_recipient_that_was_given_up_is_counted_once_whoever_is_told(
     given_up(memory, "X", "expired", 2, "b@d.example")
     given_up(memory, "c", "cancelled", 3, "b@d.example")
     memory.add(("B", outcome(4)))
+    given_up(memory, "r", "bounced", 5, "b@d.example", reply=Reply(550, "5.7.1", "no"))
+    bounced = Counted("relay_outcomes_total", outcome="bounced", reply="none")
     expired = Counted("relay_outcomes_total", outcome="expired", reply="none")
     cancelled = Counted("relay_outcomes_total", outcome="cancelled", reply="none")
     for _ in range(3):
         await projector(memory).step()
-    assert (expired.more, cancelled.more) == (3, 1)
+    assert (expired.more, cancelled.more, bounced.more) == (3, 1, 1)
 
 
 async def test_what_is_given_up_and_forgotten_already_holds_nothing_up() -> None:

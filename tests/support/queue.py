@@ -219,13 +219,19 @@ class QueueStore(StoreReader):
 
     async def cancel(self, *deliveries: str) -> list[str]:
         """Cancel deliveries."""
-        names = self.fixed("cancel")
-        args: list[Text] = [RETENTION_MS]
+        return await self._end("cancel", deliveries, RETENTION_MS)
+
+    async def bounce(self, *deliveries: str, reply: str = "550 5.7.1 no") -> list[str]:
+        """Bounce deliveries as an operator does."""
+        return await self._end("bounce", deliveries, RETENTION_MS, reply)
+
+    async def _end(self, name: str, deliveries: Sequence[str], *first: Text) -> list[str]:
+        names, args = self.fixed(name), list(first)
         for delivery in deliveries:
             contents = self.contents(delivery[:20])
             names += [self.keys.record(delivery[:20]), *contents]
             args += [delivery, len(contents)]
-        return await self._words("cancel", names, args)
+        return await self._words(name, names, args)
 
     async def hold(self, *deliveries: str) -> list[str]:
         """Hold deliveries."""

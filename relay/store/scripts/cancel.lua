@@ -26,6 +26,7 @@ local function cancel(id, record, contents)
   if d.state == LEASED then
     with(d, CANCEL)
     without(d, MOVED)
+    redis.call('HDEL', record, 'r' .. string.sub(id, 22))
     redis.call('HSET', deliveries, id, pack(d))
     return 'pending'
   end

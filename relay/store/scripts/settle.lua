@@ -7,7 +7,7 @@
 --       slot ('': some recipient is final, else where the deferral is noted), attempt ('': none was
 --       made), event (upper case: a DSN is due; p: the
 --       reply to the final dot never came), keys of content
--- Returns for each delivery: 'settled', 'done' (this was recorded before), 'expired' or 'cancelled' (final instead of later),
+-- Returns for each delivery: 'settled', 'done' (this was recorded before), 'expired', 'cancelled' or 'bounced' (final instead of later),
 --       'held' (as asked for meanwhile), or 'lost' (another holds it or its outcome: nothing was changed).
 -- Said twice: 'done'.
 -- USES clock
@@ -99,7 +99,7 @@ local function was_settled(d, record, id, fence)
   if recorded and string.sub(recorded, 1, #marked) == marked then return true end
   -- A deferral that found it cancelled or too old ended it under the next fence.
   local ended = not d and redis.call('HGET', record, outcome_field(id, fence + 1))
-  local last = ended and string.sub(ended, 1, 1) ~= 'o' and read(string.sub(ended, 15)) or d
+  local last = ended and string.sub(ended, 1, 1) ~= 'o' and given_up(ended) or d
   return last and last.fence == fence and last.holder == holder
 end
 
@@ -136,8 +136,8 @@ local function settle(at, record, contents)
   without(d, MOVED)
   if report or slot == '' then tell(id, event .. ARGV[at + 1]) end
   if has(d, CANCEL) then
-    tell(id, give_up(places, id, d, 'c', now, record, contents, retention, false))
-    return 'cancelled'
+    tell(id, end_as_asked(places, id, d, now, record, contents, retention))
+    return asked_reply(record, id) and 'bounced' or 'cancelled'
   end
   if verb == 'hold' or has(d, HOLD) then
     without(d, HOLD)

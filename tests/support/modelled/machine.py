@@ -26,7 +26,10 @@ from tests.support.modelled.passing import Time
 from tests.support.queue import New
 
 #: What is asked of a delivery while it is attempted, most often what excludes each other.
-MEANWHILE: tuple[str | int, ...] = ("cancel", "hold", "cancel", "hold", "unhold", 30, 7200)
+MEANWHILE: tuple[str | int, ...] = (
+    *("cancel", "hold", "cancel", "hold", "bounce", "hold", "unhold"),
+    *(30, 7200),
+)
 
 
 class QueueMachine(Holders, Operators, Time):

@@ -45,7 +45,10 @@ class One:
     losses: int = 0
     suspicion: int = 0
     begun: bool = False
-    cancelled: bool = False
+    #: The reply that an operator asked to bounce it with is noted, for while it is leased.
+    reply: bool = False
+    #: The word of the operator's that ended it.
+    ended: str = ""
 
     @property
     def message(self) -> str:
@@ -251,8 +254,9 @@ class Model:
         one.losses, one.alone, one.suspicion, one.begun = 0, False, 0, False
         moved, one.moved = one.moved, False
         if one.cancel:
-            self._give_up(one, cancelled=True)
-            return {"cancelled"}
+            word = "bounced" if one.reply else "cancelled"
+            self._give_up(one, ended=word, report=one.reply and bool(one.new.flags))
+            return {word}
         if verb == "hold" or one.hold:
             one.place, one.hold = Place.HELD, False
             return {"settled" if verb == "hold" else "held"}
@@ -331,7 +335,7 @@ class Model:
         """The word for a delivery that is in no place."""
         if not self.known(id_[:20]):
             return "unknown"
-        return "cancelled" if self.all[id_].cancelled else "final"
+        return "cancelled" if self.all[id_].ended == "cancelled" else "final"
 
     def cancel(self, id_: str) -> str:
         """Its word."""
@@ -339,10 +343,23 @@ class Model:
         if one is None or one.place is None or not self.known(id_[:20]):
             return self.absent(id_)
         if one.place is Place.LEASED:
-            one.cancel, one.moved = True, False
+            one.cancel, one.moved, one.reply = True, False, False
             return "pending"
-        self._give_up(one, cancelled=True)
+        self._give_up(one, ended="cancelled")
         return "cancelled"
+
+    def bounce(self, id_: str) -> str:
+        """Its word."""
+        one = self.all.get(id_)
+        if one is None or one.place is None or not self.known(id_[:20]):
+            word = self.absent(id_)
+            ended = word != "unknown" and self.all[id_].ended == "bounced"
+            return "bounced" if ended else "final" if word == "cancelled" else word
+        if one.place is Place.LEASED:
+            one.cancel, one.moved, one.reply = True, False, True
+            return "pending"
+        self._give_up(one, ended="bounced", report=bool(one.new.flags))
+        return "bounced"
 
     def hold(self, id_: str) -> str:
         """Its word."""
@@ -442,11 +459,11 @@ class Model:
             self.messages[one.message].doubles += 1 + one.losses
         one.doubt = False
 
-    def _give_up(self, one: One, *, cancelled: bool = False, report: bool = False) -> None:
+    def _give_up(self, one: One, *, ended: str = "", report: bool = False) -> None:
         self._note_doubts(one)
         if report:
             self.messages[one.message].claims.add((one.id, one.fence + 1))
-        one.cancelled = cancelled
+        one.ended = ended
         self._finals(one, list(one.left))
         self._end(one)
 

@@ -18,7 +18,7 @@ from tests.support.modelled.base import (
 NAMES = (*(f"q:{queue}" for queue in QUEUES), *(f"t:{tenant}" for tenant in TENANTS))
 
 #: What operators ask of a delivery; a number is to reschedule it, in so many seconds.
-ASKED: tuple[str | int, ...] = ("cancel", "hold", "unhold", 0, 30, 7200, 777_600)
+ASKED: tuple[str | int, ...] = ("cancel", "bounce", "hold", "unhold", 0, 30, 7200, 777_600)
 
 
 class Operators(Modelled):
@@ -42,7 +42,7 @@ class Operators(Modelled):
         self.say(self.some(numbers, [one.id for one in self.model.at(Place.HELD)]), "unhold")
 
     def say(self, chosen: list[str], what: str | int) -> None:
-        """Cancel, hold, unhold, or reschedule in so many seconds."""
+        """Cancel, bounce, hold, unhold, or reschedule in so many seconds."""
         if isinstance(what, int):
             due_ms = self.model.now + what * SECOND if what else 0
             words, _ = self.run(self.queue.reschedule(*chosen, due_ms=due_ms))

@@ -42,15 +42,36 @@ local function finish(places, id, record, contents, retention_ms)
   drop_content(record, contents, retention_ms)
 end
 
--- Ends a delivery that no attempt ended. It leaves a mark where it was cancelled, so that asking again has the same answer. kind: 'x' expired, 'c' cancelled; its body says which recipients it was for.
+-- Ends a delivery that no attempt ended. It leaves a mark where an operator asked for it, so that asking again has the same answer.
+-- kind: 'x' expired, 'c' cancelled, 'r' bounced by an operator with this reply; its body says which recipients it was for.
 -- Returns the event to append.
-local function give_up(places, id, d, kind, now, record, contents, retention_ms, report)
+local function give_up(places, id, d, kind, now, record, contents, retention_ms, report, reply)
   local fence = d.fence + 1
   local value = pack(d)
   note_doubts(record, d)
-  redis.call('HSET', record, outcome_field(id, fence), kind .. string.format('%013.0f', now) .. value)
-  if kind == 'c' then redis.call('HSET', record, 'e' .. string.sub(id, 22), kind) end
+  local said = reply and string.char(#reply) .. reply or ''
+  redis.call('HSET', record, outcome_field(id, fence), kind .. string.format('%013.0f', now) .. said .. value)
+  if kind ~= 'x' then redis.call('HSET', record, 'e' .. string.sub(id, 22), kind) end
   if report then claim(record, id, fence, value) end
   finish(places, id, record, contents, retention_ms)
   return (report and string.upper(kind) or kind) .. fence
+end
+
+-- What an operator wants a delivery to be bounced with, once nobody attempts it: false where it is to be cancelled alone.
+local function asked_reply(record, id)
+  return redis.call('HGET', record, 'r' .. string.sub(id, 22))
+end
+
+-- The event of one that is to end as an operator asked while it was leased.
+local function end_as_asked(places, id, d, now, record, contents, retention_ms)
+  local reply = asked_reply(record, id)
+  if not reply then return give_up(places, id, d, 'c', now, record, contents, retention_ms, false) end
+  return give_up(places, id, d, 'r', now, record, contents, retention_ms, has(d, REPORT), reply)
+end
+
+-- The delivery in an outcome that give_up wrote.
+local function given_up(value)
+  local at = 15
+  if string.sub(value, 1, 1) == 'r' then at = 16 + string.byte(value, 15) end
+  return read(string.sub(value, at))
 end

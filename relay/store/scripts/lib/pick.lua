@@ -4,7 +4,7 @@ local function pick(deliveries, record, id)
   local value = redis.call('HGET', deliveries, id)
   local accepted = redis.call('HEXISTS', record, 'o') == 1
   if not accepted then return nil, 'unknown' end
-  if not value then return nil, redis.call('HEXISTS', record, 'e' .. string.sub(id, 22)) == 1 and 'cancelled' or 'final' end
+  if not value then return nil, redis.call('HGET', record, 'e' .. string.sub(id, 22)) == 'c' and 'cancelled' or 'final' end
   local d = read(value)
   return d, 'newer'
 end
