@@ -66,10 +66,29 @@ BOARD = Board(
                 ),
                 Panel(
                     "graph",
+                    "Memory used, share, by primary",
+                    "Intake stops when one of them is above store.memory_high.",
+                    [
+                        (
+                            "max by (node) (relay_store_node_memory_used_bytes) / "
+                            "(max by (node) (relay_store_node_memory_max_bytes) > 0)",
+                            "{{node}}",
+                        )
+                    ],
+                    "percentunit",
+                ),
+                Panel(
+                    "graph",
                     "Append-only file",
                     "It grows until the store rewrites it. The disk is its machine's to watch.",
                     [("max(relay_store_file_bytes)", "file")],
                     "bytes",
+                ),
+                Panel(
+                    "graph",
+                    "Primaries that answer",
+                    "One unless the store is a cluster; each has its own partitions.",
+                    [("max by (node) (relay_store_node_up)", "{{node}}")],
                 ),
                 Panel(
                     "graph",

@@ -7,7 +7,7 @@ often as is said here, however often somebody asks for the metrics.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from relay import log, metrics
 from relay.errors import RelayError
@@ -15,6 +15,7 @@ from relay.metrics.labels import CONSUMERS
 from relay.store.client import StoreClient
 from relay.store.doorbell import Doorbell
 from relay.store.gauges import AGES, FleetGauges, Gauges
+from relay.store.memory import Memory, fullest, memories
 from relay.store.paths import Path, Paths, PathState
 from relay.store.roster import Roster
 from relay.store.schema import misfits
@@ -92,6 +93,8 @@ class Fleet:
     async def _read_store(self) -> str:
         problems = await misfits(self._client, self._partitions)
         if not problems:
+            # Before the counts, which take all of the primaries: so that it shows which is away.
+            _show_nodes(await memories(self._client))
             _show(await self._gauges.read())
             metrics.WORKERS.set(await self._roster.workers())
             sites = (await self._roster.foremost(self._names)).sites
@@ -114,11 +117,18 @@ def _show(now: Gauges) -> None:
     metrics.EVENTS_LENGTH.set(now.events)
     for consumer, lag in now.lags.items():
         metrics.OUTBOX_LAG[consumer].set(lag)
-    metrics.STORE_MEMORY_USED.set(now.memory.used)
-    metrics.STORE_MEMORY_MAX.set(now.memory.most)
-    metrics.STORE_WRITES.set(now.memory.writes)
-    metrics.STORE_FILE.set(now.memory.file)
     metrics.STORE_ROUND_TRIP.set(now.round_trip)
+
+
+def _show_nodes(nodes: Mapping[str, Memory | None]) -> None:
+    """Each by itself, and the store as a whole: as full as its fullest primary."""
+    there = [one for one in nodes.values() if one is not None]
+    full = fullest(there)
+    metrics.STORE_MEMORY_USED.set(full.used)
+    metrics.STORE_MEMORY_MAX.set(full.most)
+    metrics.STORE_WRITES.set(all(one.writes for one in there))
+    metrics.STORE_FILE.set(max(one.file for one in there))
+    metrics.show_nodes({name: (one.used, one.most) if one else None for name, one in nodes.items()})
 
 
 def _paths(states: Sequence[PathState]) -> dict[str, tuple[int, int, int, str]]:

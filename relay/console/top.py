@@ -14,6 +14,7 @@ from relay.console.views import QueueView
 from relay.metrics.labels import CONSUMERS
 from relay.store.client import StoreClient
 from relay.store.gauges import FleetGauges
+from relay.store.memory import memory
 from relay.store.pace import Pace
 from relay.store.paths import Path, Paths
 from relay.store.roster import Roster
@@ -61,6 +62,7 @@ class TopView(Struct, frozen=True):
     overdue: int
     #: Of the consumer of events that is farthest behind.
     lag_s: float
+    #: Of the primary with the least room.
     memory_used: int
     #: 0: no limit.
     memory_max: int
@@ -88,6 +90,7 @@ class Top:
         gauges = await self._gauges.read()
         queues = await self._console.queues(limit=limit)
         rates = await self._pace.rates(now_ms)
+        used, most = await memory(self._client)
         return TopView(
             at=moment(now_ms),
             workers=await self._roster.workers(),
@@ -100,8 +103,8 @@ class Top:
             oldest_active_age_s=gauges.oldest_active,
             overdue=gauges.overdue,
             lag_s=max(gauges.lags.values(), default=0.0),
-            memory_used=gauges.memory.used,
-            memory_max=gauges.memory.most,
+            memory_used=used,
+            memory_max=most,
             round_trip_ms=round(gauges.round_trip * 1000, 2),
             domains=queues.queues,
             sites=await self._sites(limit),

@@ -67,17 +67,21 @@ STORE_ROUND_TRIP = fleet(
 )
 STORE_WRITES = fleet(
     "relay_store_persisting",
-    "1 where the store says that it could write and rewrite its append-only file the last time; 0 "
-    "where not, and it refuses writes. Whether the setting calls for one is checked at start.",
+    "1 where the store, each primary of it, says that it could write and rewrite its append-only "
+    "file the last time; 0 where not, and it refuses writes. Whether the setting calls for one is "
+    "checked at start.",
 )
 STORE_FILE = fleet(
     "relay_store_file_bytes",
-    "Size of the store's append-only file; it shrinks when the store rewrites it. The room left on "
-    "its disk is its machine's to tell.",
+    "Size of the store's append-only file, of several primaries the largest; it shrinks when the "
+    "store rewrites it. The room left on its disk is its machine's to tell.",
 )
-STORE_MEMORY_USED = fleet("relay_store_memory_used_bytes", "Memory that the store says it uses.")
+STORE_MEMORY_USED = fleet(
+    "relay_store_memory_used_bytes",
+    "Memory that the store says it uses; of several primaries the one with the least room.",
+)
 STORE_MEMORY_MAX = fleet(
-    "relay_store_memory_max_bytes", "The store's memory limit; 0 where it has none."
+    "relay_store_memory_max_bytes", "That primary's memory limit; 0 where it has none."
 )
 BROKER_UP = fleet(
     "relay_broker_up",
@@ -92,6 +96,7 @@ class _Shown:
     def __init__(self) -> None:
         self.paths: Mapping[str, tuple[int, int, int, str]] = {}
         self.ages: tuple[tuple[str, int], ...] = ()
+        self.nodes: Mapping[str, tuple[int, int] | None] = {}
 
 
 class _Families(Collector):
@@ -116,6 +121,7 @@ class _Families(Collector):
             for state in BREAKERS:
                 breaker.add_metric([site, state], float(values[3] == state))
         yield breaker
+        yield from self._nodes()
         ages = Metric(
             "relay_queue_age_seconds",
             "Deliveries in the queue by age, held ones included, with the bounds of qshape's "
@@ -125,6 +131,25 @@ class _Families(Collector):
         for bound, count in _shown.ages:
             ages.add_sample("relay_queue_age_seconds_bucket", {"le": bound}, count)
         yield ages
+
+    def _nodes(self) -> Iterator[Metric]:
+        nodes = _shown.nodes
+        up = GaugeMetricFamily(
+            "relay_store_node_up",
+            "1 where a primary of the store, by its host and port or its socket, answered the "
+            "exporter's last reading; 0 where it did not. There is one unless the store is a "
+            "cluster.",
+            labels=["node"],
+        )
+        for node, values in nodes.items():
+            up.add_metric([node], float(values is not None))
+        yield up
+        for at, (name, says) in enumerate(_NODE_GAUGES):
+            family = GaugeMetricFamily(name, says, labels=["node"])
+            for node, values in nodes.items():
+                if values is not None:
+                    family.add_metric([node], float(values[at]))
+            yield family
 
 
 #: In the order of what `show_paths` gets.
@@ -137,6 +162,11 @@ _PATH_GAUGES = (
     ("relay_path_connections", "Connections to a site that the fleet has now, idle ones included."),
     ("relay_path_waiting", "Queues that wait for a connection to a site."),
 )
+#: In the order of what `show_nodes` gets.
+_NODE_GAUGES = (
+    ("relay_store_node_memory_used_bytes", "Memory that a primary of the store uses."),
+    ("relay_store_node_memory_max_bytes", "A primary's memory limit; 0 where it has none."),
+)
 _shown = _Shown()
 FLEET.register(_Families())
 
@@ -144,6 +174,11 @@ FLEET.register(_Families())
 def show_paths(paths: Mapping[str, tuple[int, int, int, str]]) -> None:
     """By site: window, connections, queues that wait, and the breaker's state."""
     _shown.paths = dict(paths)
+
+
+def show_nodes(nodes: Mapping[str, tuple[int, int] | None]) -> None:
+    """By primary: octets of memory used, and at most; None of one that does not answer."""
+    _shown.nodes = dict(nodes)
 
 
 def show_ages(bounds: Iterable[int], counts: Iterable[int]) -> None:

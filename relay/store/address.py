@@ -68,9 +68,14 @@ class Address(Struct, frozen=True):
         context.verify_mode = _VERIFY[self.tls_verify]
         return context
 
+    @property
+    def place(self) -> str:
+        """Where the server is: its host and port, or its unix socket."""
+        return self.path or f"{self.host}:{self.port}"
+
     def __str__(self) -> str:
         """For logs: where it is, never the password."""
-        return f"{self.path or f'{self.host}:{self.port}'}/{self.db}"
+        return f"{self.place}/{self.db}"
 
     def __repr__(self) -> str:
         return f"Address({self})"

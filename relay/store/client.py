@@ -163,7 +163,15 @@ class StoreClient:
 
         One that is away for two seconds is left out, or ends it where it is the only one.
         """
-        return [await self.read(*command)]
+        found = (await self.each(*command)).values()
+        return [answer for answer in found if not isinstance(answer, StoreUnavailable)]
+
+    async def each(self, *command: Text) -> dict[str, Any]:
+        """The answer of each primary by its name, or the StoreUnavailable of one that is away.
+
+        Raises it where there is only one, and ReplyError.
+        """
+        return {self.address.place: await self.read(*command)}
 
     def reachable(self, key: Text) -> bool:
         """Whether there is a connection to who has a key, as far as is known."""

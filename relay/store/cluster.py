@@ -125,23 +125,21 @@ class ClusterClient(StoreClient):
             self._refresh()
         return False
 
-    async def every(self, *command: Text) -> list[Any]:
-        """The answers of all primaries to a command, of those that there are now."""
-        asked = []
+    async def each(self, *command: Text) -> dict[str, Any]:
+        """The answer of each primary that there is now; see StoreClient."""
+        asked = {}
         for node in self._serving:
             call = self._new(str(command[0]), command, _EVERY)
             call.node = node
             self._say(call)
-            asked.append(call.future)
-        found = await asyncio.gather(*asked, return_exceptions=True)
-        answers = [answer for answer in found if not isinstance(answer, BaseException)]
-        failures = [answer for answer in found if isinstance(answer, BaseException)]
-        for failure in failures:
-            if not answers or not isinstance(failure, StoreUnavailable):
+            asked[node.address.place] = call.future
+        found = await asyncio.gather(*asked.values(), return_exceptions=True)
+        for failure in found:
+            if isinstance(failure, BaseException) and not isinstance(failure, StoreUnavailable):
                 raise failure
-        if not answers:
+        if all(isinstance(answer, StoreUnavailable) for answer in found):
             raise StoreUnavailable(self._last_error)
-        return answers
+        return dict(zip(asked, found, strict=True))
 
     # Who serves what.
 

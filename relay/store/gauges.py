@@ -20,18 +20,6 @@ _LOOK, _LOOKS = 100, 10
 T = TypeVar("T")
 
 
-class Memory(Struct, frozen=True, kw_only=True):
-    """What the store says of itself."""
-
-    #: Octets used, and at most (0: no limit).
-    used: int
-    most: int
-    #: The last write to the append-only file, and its last rewriting, went well.
-    writes: bool
-    #: Octets of the append-only file.
-    file: int
-
-
 class Gauges(Struct, frozen=True, kw_only=True):
     """All partitions together. Ages in seconds, by the store's clock; 0 where there is nothing."""
 
@@ -53,7 +41,6 @@ class Gauges(Struct, frozen=True, kw_only=True):
     oldest_active: float
     #: By consumer: the oldest event that was not applied.
     lags: dict[str, float]
-    memory: Memory
     #: Seconds that one look took, there and back.
     round_trip: float
 
@@ -98,7 +85,6 @@ class FleetGauges:
             oldest=_age(now_ms, [any_ for any_, _ in firsts]),
             oldest_active=_age(now_ms, [active for _, active in firsts]),
             lags={one: await self._lag(one, now_ms) for one in self._consumers},
-            memory=await self._memory(),
             round_trip=round_trip,
         )
 
@@ -151,19 +137,6 @@ class FleetGauges:
             found = await self._client.read("XRANGE", keys.events, after, "+", "COUNT", 1)
             oldest += [int(event[0].partition(b"-")[0]) for event in found]
         return _age(now_ms, oldest)
-
-    async def _memory(self) -> Memory:
-        info: dict[bytes, bytes] = {}
-        for section in ("memory", "persistence"):
-            text: bytes = await self._client.read("INFO", section)
-            info |= dict(line.split(b":", 1) for line in text.splitlines() if b":" in line)
-        states = (info.get(b"aof_last_write_status"), info.get(b"aof_last_bgrewrite_status"))
-        return Memory(
-            used=int(info.get(b"used_memory", 0)),
-            most=int(info.get(b"maxmemory", 0)),
-            writes=all(state in (b"ok", None) for state in states),
-            file=int(info.get(b"aof_current_size", 0)),
-        )
 
 
 def _age(now_ms: int, times: Sequence[int]) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import smtplib
 import threading
 import time
@@ -53,8 +51,7 @@ def test_a_key_given_again_and_at_once_gives_one_message(site: Site, system: Sys
 def test_reception_that_is_killed_before_it_answers_has_its_message_sent_once(
     site: Site, system: System
 ) -> None:
-    text, store = content("killed", "k-2"), system.store.process
-    assert store is not None
+    text = content("killed", "k-2")
     before = len(system.keys("m:*"))
     ended = threading.Event()
 
@@ -64,11 +61,11 @@ def test_reception_that_is_killed_before_it_answers_has_its_message_sent_once(
         ended.set()
 
     client = threading.Thread(target=first)
-    os.kill(store.pid, signal.SIGSTOP)
+    system.store.freeze()
     client.start()
     # While the store stands still, reception asks it to admit; then reception stands still before
     # the store answers, and dies.
-    until_admitted(system, store.pid, lambda: len(system.keys("m:*")) > before)
+    until_admitted(system, lambda: len(system.keys("m:*")) > before)
     system.smtp.kill()
     client.join(30)
     assert ended.is_set()
@@ -82,16 +79,16 @@ def test_reception_that_is_killed_before_it_answers_has_its_message_sent_once(
     assert message
 
 
-def until_admitted(system: System, store: int, admitted: Callable[[], bool]) -> None:
+def until_admitted(system: System, admitted: Callable[[], bool]) -> None:
     """Reception stands still, and what it has asked before is done: they run by turns."""
     for _ in range(200):
         freeze(system.smtp)
-        os.kill(store, signal.SIGCONT)
+        system.store.thaw()
         deadline = time.monotonic() + 0.1
         while time.monotonic() < deadline:
             if admitted():
                 return
-        os.kill(store, signal.SIGSTOP)
+        system.store.freeze()
         thaw(system.smtp)
         time.sleep(0.02)
     raise AssertionError("nothing was admitted")

@@ -72,6 +72,16 @@ class ClusterStore:
         for node in self.nodes:
             node.kill()
 
+    def freeze(self) -> None:
+        """Have all nodes stand still, their connections open."""
+        for node in self.nodes:
+            node.freeze()
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        for node in self.nodes:
+            node.thaw()
+
     def restart(self) -> None:
         """Stop all, and start them again."""
         self.stop()

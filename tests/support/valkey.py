@@ -139,6 +139,14 @@ class ValkeyServer:
         """kill -9."""
         self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """Have it stand still, its connections open."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
     def restart(self) -> None:
         """Stop it, and start it again on the same port, socket and data."""
         self.stop()
@@ -149,8 +157,12 @@ class ValkeyServer:
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def _signal(self, number: signal.Signals) -> None:
+        assert self.process is not None, "it does not run"
+        self.process.send_signal(number)
+
     def _end(self, number: signal.Signals) -> None:
         if self.process is not None:
-            self.process.send_signal(number)
+            self._signal(number)
             self.process.wait(30)
             self.process = None
