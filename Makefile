@@ -92,7 +92,8 @@ docs: $(DEV) ## Make the generated documents again
 DRAWN ?= 120
 .PHONY: dashboards
 dashboards: $(DEV) peers ## Draw the dashboards over a live incident (needs npm; DRAWN=seconds)
-	@tools/packages chromium npm
+	@command -v chromium >/dev/null || tools/packages chromium
+	@command -v npm >/dev/null || tools/packages npm
 	@$(INSTALL) '.[dashboards]'
 	@cd deploy/grafana/draw && npm install --silent --legacy-peer-deps --ignore-scripts \
 		--no-audit --no-fund --no-package-lock && npm run --silent build

@@ -99,6 +99,37 @@ BOARD = Board(
             ],
         ),
         (
+            "Tenants",
+            [
+                Panel(
+                    "graph",
+                    "Memory by tenant",
+                    "What open messages take up, of the tenants with most. A tenant's share is "
+                    "enforced once half of what may be used is.",
+                    [("max by (tenant) (relay_tenant_stored_bytes)", "{{tenant}}")],
+                    "bytes",
+                    width=12,
+                    stacked=True,
+                ),
+                Panel(
+                    "graph",
+                    "Share used by tenant",
+                    "Of what one tenant may take up (store.tenant_share); at 100 % it alone is "
+                    "refused, if the store is scarce.",
+                    [
+                        (
+                            'max by (tenant) (relay_tenant_stored_bytes{tenant!="other"}) / '
+                            "scalar(max(relay_tenant_share_bytes) > 0)",
+                            "{{tenant}}",
+                        )
+                    ],
+                    "percentunit",
+                    width=12,
+                    steps=((None, "transparent"), (1, "red")),
+                ),
+            ],
+        ),
+        (
             "Calls",
             [
                 Panel(

@@ -15,10 +15,11 @@ from relay.metrics.labels import CONSUMERS
 from relay.store.client import StoreClient
 from relay.store.doorbell import Doorbell
 from relay.store.gauges import AGES, FleetGauges, Gauges
-from relay.store.memory import Memory, fullest, memories
+from relay.store.memory import Memory, fullest, memories, memory
 from relay.store.paths import Path, Paths, PathState
 from relay.store.roster import Roster
 from relay.store.schema import misfits
+from relay.store.shares import Shares
 from relay.store.wire import ReplyError
 
 _log = log.logger("relay.exporter")
@@ -42,9 +43,11 @@ class Fleet:
         deadline_ms: int = 10_000,
         names: int = 20,
         interval: float = INTERVAL,
+        tenant_share: float = 0.0,
     ) -> None:
         """`deadline_ms`: when the pump rings a queue again that nobody drains; see Gauges.parked.
-        `names`: sites that are shown one by one.
+        `names`: sites and tenants that are shown one by one. `tenant_share`: of the store's memory,
+        for one tenant; 0: any.
 
         The client need not be started: the gauges are there once the store is.
         """
@@ -54,6 +57,8 @@ class Fleet:
         self._gauges = FleetGauges(client, partitions, deadline_ms=deadline_ms, consumers=CONSUMERS)
         self._roster = Roster(client)
         self._paths = Paths(client, "")
+        self._shares = Shares(client, partitions)
+        self._tenant_share = tenant_share
         self._names = names
         self._interval = interval
         self._faults = {"store": "it was not read yet", "broker": "it was not read yet"}
@@ -96,6 +101,10 @@ class Fleet:
             # Before the counts, which take all of the primaries: so that it shows which is away.
             _show_nodes(await memories(self._client))
             _show(await self._gauges.read())
+            _, limit = await memory(self._client)
+            metrics.TENANT_SHARE.set(int(limit * self._tenant_share))
+            tenants = await self._shares.largest(self._names)
+            metrics.show_tenants(tenants.named, tenants.others)
             metrics.WORKERS.set(await self._roster.workers())
             sites = (await self._roster.foremost(self._names)).sites
             metrics.show_paths(_paths(await self._paths.states([Path("", site) for site in sites])))

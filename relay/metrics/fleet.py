@@ -8,7 +8,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from relay.metrics.bounded import Bounded
+from relay.metrics.bounded import OTHER, Bounded
 from relay.metrics.declare import FLEET, fleet
 from relay.metrics.labels import BREAKERS, CONSUMERS, STATES
 
@@ -83,6 +83,11 @@ STORE_MEMORY_USED = fleet(
 STORE_MEMORY_MAX = fleet(
     "relay_store_memory_max_bytes", "That primary's memory limit; 0 where it has none."
 )
+TENANT_SHARE = fleet(
+    "relay_tenant_share_bytes",
+    "What the open messages of one tenant may take up (store.tenant_share), once more than half of "
+    "what may be used is; 0 where nothing limits it.",
+)
 BROKER_UP = fleet(
     "relay_broker_up",
     "1 where the exporter's last reading of the broker worked; what it read before stays if 0.",
@@ -97,6 +102,7 @@ class _Shown:
         self.paths: Mapping[str, tuple[int, int, int, str]] = {}
         self.ages: tuple[tuple[str, int], ...] = ()
         self.nodes: Mapping[str, tuple[int, int] | None] = {}
+        self.tenants: tuple[tuple[str, int], ...] = ()
 
 
 class _Families(Collector):
@@ -131,6 +137,19 @@ class _Families(Collector):
         for bound, count in _shown.ages:
             ages.add_sample("relay_queue_age_seconds_bucket", {"le": bound}, count)
         yield ages
+        yield self._tenants()
+
+    def _tenants(self) -> Metric:
+        tenants = GaugeMetricFamily(
+            "relay_tenant_stored_bytes",
+            "What the open messages of a tenant take up in the store, as its share counts it: "
+            "content, and 700 octets a delivery. The tenants with most by name, the rest as other; "
+            "messages without a tenant have no share and are not in it.",
+            labels=["tenant"],
+        )
+        for tenant, octets in _shown.tenants:
+            tenants.add_metric([tenant], float(octets))
+        return tenants
 
     def _nodes(self) -> Iterator[Metric]:
         nodes = _shown.nodes
@@ -179,6 +198,11 @@ def show_paths(paths: Mapping[str, tuple[int, int, int, str]]) -> None:
 def show_nodes(nodes: Mapping[str, tuple[int, int] | None]) -> None:
     """By primary: octets of memory used, and at most; None of one that does not answer."""
     _shown.nodes = dict(nodes)
+
+
+def show_tenants(named: Iterable[tuple[str, int]], others: int) -> None:
+    """What each of these tenants takes up, and all others together."""
+    _shown.tenants = (*named, (OTHER, others))
 
 
 def show_ages(bounds: Iterable[int], counts: Iterable[int]) -> None:

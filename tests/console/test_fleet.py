@@ -64,6 +64,22 @@ async def test_the_gauges_show_what_is_in_the_store(
     assert (value("relay_store_memory_used_bytes") or 0) > 100_000
 
 
+async def test_tenants_that_take_up_most_are_shown_by_name_and_the_rest_together(
+    client: StoreClient, queue: QueueStore, doorbell: Doorbell, store_server: ValkeyServer
+) -> None:
+    for tenant, octets in (("acme", 3000), ("initech", 2000), ("hooli", 100), ("piper", 50)):
+        await queue.admitted(New(lane=f"n{tenant}"), content=b"x" * octets)
+    await queue.admitted(New(lane="n"), content=b"x" * 9000)
+    store_server.command("CONFIG", "SET", "maxmemory", "100mb")
+    await Fleet(client, 1, doorbell, names=2, tenant_share=0.2).look_at_store()
+    store_server.command("CONFIG", "SET", "maxmemory", "0")
+    assert value("relay_tenant_stored_bytes", tenant="acme") == 3700
+    assert value("relay_tenant_stored_bytes", tenant="initech") == 2700
+    assert value("relay_tenant_stored_bytes", tenant="hooli") is None
+    assert value("relay_tenant_stored_bytes", tenant="other") == 1550
+    assert value("relay_tenant_share_bytes") == 20 * 1024 * 1024
+
+
 async def test_deliveries_are_counted_by_age_with_the_bounds_of_qshape(
     client: StoreClient, queue: QueueStore, doorbell: Doorbell
 ) -> None:

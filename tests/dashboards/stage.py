@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import smtplib
 import threading
-from collections.abc import Iterator, Mapping
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,14 +22,22 @@ from tests.support.source import post, submit
 
 #: Where the hosts of the largest site listen: it can be taken away alone.
 LARGE = "127.0.0.9"
+#: Whom tenants write to in each round, over HTTP.
+TENANTS = {
+    "acme": ("a@large0.test", "b@large1.test"),
+    "initech": ("c@large2.test", "a@dead.test"),
+}
 
 
 class Load(threading.Thread):
     """Mail of every kind, again and again, until it is told to end."""
 
-    def __init__(self, port: int, pause: float) -> None:
+    def __init__(self, port: int, pause: float, api: str, tokens: Mapping[str, str]) -> None:
+        """`api`: the HTTP API's URL; `tokens` by tenant."""
         super().__init__(daemon=True)
         self._port = port
+        self._api = api
+        self._tokens = tokens
         self._pause = pause
         self._end = threading.Event()
 
@@ -45,11 +55,28 @@ class Load(threading.Thread):
             submit(self._port, *posts)
             with smtplib.SMTP("127.0.0.1", self._port) as confused:
                 confused.docmd("FOO")
+            for tenant, token in self._tokens.items():
+                batch_over_http(self._api, token, f"{tenant}{number}", TENANTS[tenant])
 
     def end(self) -> None:
         """Stop, and wait for it."""
         self._end.set()
         self.join(60)
+
+
+def batch_over_http(api: str, token: str, name: str, recipients: Sequence[str]) -> None:
+    """A message to each of these, in one call of the HTTP API."""
+    messages = [
+        {"from": "news@origin.test", "to": [one], "subject": name, "text": "hello"}
+        for one in recipients
+    ]
+    asked = urllib.request.Request(
+        f"{api}/v1/messages:batch",
+        data=json.dumps({"messages": messages}).encode(),
+        headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        answer.read()
 
 
 @dataclass(frozen=True)
@@ -59,6 +86,9 @@ class Stage:
     site: Site
     system: Metered
     prometheus: Prometheus
+    #: The HTTP API's URL, and a token by tenant.
+    api: str
+    tokens: Mapping[str, str]
 
 
 @contextmanager
@@ -86,16 +116,24 @@ def staged(
         system.at(LARGE, "large0.test")
         exporter = system.start_exporter()
         system.store.command("CONFIG", "SET", "maxmemory", "1gb")
+        api = system.start_http()
+        tokens = {
+            tenant: system.relay(
+                "token", "add", tenant, "--tenant", tenant, "--sender", "origin.test"
+            )["secret"]
+            for tenant in TENANTS
+        }
         targets = {
             "smtp": [system.ports[system.smtp]],
             "worker": [system.ports[one] for one in system.workers],
+            "http": [system.ports[system.processes[-1]]],
             "exporter": [system.ports[exporter]],
         }
         prometheus = stack.enter_context(Prometheus(targets, interval))
-        load = Load(system.port, pause)
+        load = Load(system.port, pause, api, tokens)
         stack.callback(load.end)
         load.start()
-        yield Stage(site, system, prometheus)
+        yield Stage(site, system, prometheus, api, tokens)
 
 
 def _certificate(directory: Path) -> dict[str, str]:

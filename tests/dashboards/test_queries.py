@@ -25,9 +25,7 @@ from tests.support.source import eventually
 _BACK = 15
 #: Targets by panel's title that may be without a value here, and why.
 EMPTY: dict[str, str] = {
-    "Logins": "nobody logs in",
-    "A login takes, p99": "nobody logs in",
-    "An HTTP request takes, p99": "the HTTP API does not run",
+    "A login takes, p99": "only passwords take long, and nobody has one",
     "Replicas have it in": "the store has no replicas",
 }
 #: A named site's series have moved.

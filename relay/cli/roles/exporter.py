@@ -41,6 +41,7 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
             doorbell,
             deadline_ms=round(settings.lease.deadline * 1000),
             names=settings.metrics.names,
+            tenant_share=_tenant_share(settings),
         )
         server = HealthServer("exporter", ready=lambda: fleet.faults, registry=metrics.FLEET)
         host, port = split_endpoint(settings.exporter.listen)
@@ -50,6 +51,12 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> int:
         stack.push_async_callback(_ended, watch)
         await stop.wait()
     return exits.OK
+
+
+def _tenant_share(settings: Settings) -> float:
+    """Of the store's memory, for one tenant; 0 where it may use all that intake may."""
+    store = settings.store
+    return store.memory_high * store.tenant_share if store.tenant_share < 1 else 0.0
 
 
 async def _ended(watch: asyncio.Task[None]) -> None:
