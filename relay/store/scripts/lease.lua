@@ -46,8 +46,8 @@ if known and string.sub(known, 1, #seq + 1) == seq .. '\n' then
   return again
 end
 
--- Tenants are held seldom: then their lanes are set aside here, as they are met.
-local any_paused = redis.call('EXISTS', keys.paused) == 1
+-- Queues rest with a reason seldom.
+local any_reasons = redis.call('EXISTS', KEYS[11]) == 1
 local granted = {}
 local unreadable = false
 
@@ -89,41 +89,54 @@ local function grant_from(queue, lane, members, portion, entry)
   return spent, taken, stop
 end
 
--- Serves the lane whose turn it is.
+-- Serves the lane whose turn it is, or sets it aside where its tenant is held. Returns whether the queue is to be served no further,
+-- and whether that lane has no turn any more.
 local function serve(queue, turns, wanted, entry)
   local virtual = tonumber(string.sub(turns[1], #queue + 2, #queue + 16))
   local lane = string.sub(turns[1], #queue + 18)
   local tenant = string.sub(lane, 2)
-  if any_paused and tenant_paused(tenant) then
+  if tenant_paused(tenant) then
     redis.call('ZREM', keys.turns, turns[1])
     redis.call('ZADD', keys.aside, 0, tenant .. '|' .. queue .. '|' .. lane)
-    return false
+    return false, true
   end
   local portion = turns[2] and math.min(wanted, QUANTUM) or wanted
   local members = ready_of(queue, lane, portion + 1)
   local spent, taken, stop = grant_from(queue, lane, members, portion, entry)
-  if taken > 0 then redis.call('HSET', keys.clock, queue, virtual) end
-  if taken > 0 or #members == 0 then redis.call('ZREM', keys.turns, turns[1]) end
-  if taken > 0 and #members > taken then
-    redis.call('ZADD', keys.turns, 0, queue .. '|' .. digits(virtual + spent, 15) .. '|' .. lane)
+  local served = #members == taken
+  if served and not turns[2] then
+    redis.call('ZREM', keys.turns, turns[1])
+  elseif taken > 0 or served then
+    if taken > 0 then redis.call('HSET', keys.clock, queue, virtual) end
+    redis.call('ZREM', keys.turns, turns[1])
+    if not served then
+      redis.call('ZADD', keys.turns, 0, queue .. '|' .. digits(virtual + spent, 15) .. '|' .. lane)
+    end
   end
-  return stop
+  return stop, served
 end
 
 local function take(queue, wanted)
   local entry = {0}
-  local steps = 0
+  local steps, empty, stop = 0, nil, false
   unreadable = false
-  while steps < MOST_STEPS do
+  while steps < MOST_STEPS and not stop and not empty do
     local missing = wanted - (#entry - 1) / 2
-    local turns = missing > 0 and turns_of(queue, 2) or {}
-    if #turns == 0 or serve(queue, turns, missing, entry) then break end
-    steps = steps + 1
+    if missing <= 0 then break end
+    local turns = turns_of(queue, 2)
+    empty = #turns == 0
+    if not empty then
+      steps = steps + 1
+      local served
+      stop, served = serve(queue, turns, missing, entry)
+      empty = served and not turns[2]
+    end
   end
-  if #turns_of(queue, 1) == 0 then
+  if empty == nil then empty = #turns_of(queue, 1) == 0 end
+  if empty then
     redis.call('HDEL', keys.clock, queue)
     redis.call('ZREM', keys.wake, queue)
-    redis.call('HDEL', KEYS[11], queue)
+    if any_reasons then redis.call('HDEL', KEYS[11], queue) end
   else
     -- Where nothing could be granted, asking again at once would give the same.
     entry[1] = (#entry > 1 or steps == MOST_STEPS) and 1 or unreadable and 2 or 0
@@ -134,7 +147,7 @@ end
 
 local answer = {expires}
 for at = 6, #ARGV, 2 do
-  if any_paused and queue_paused(ARGV[at]) then
+  if queue_paused(ARGV[at]) then
     redis.call('ZREM', keys.wake, ARGV[at])
     answer[#answer + 1] = {0}
   elseif left == 0 then

@@ -75,16 +75,21 @@ local function leave_together()
   unlink()
 end
 
--- As `finish` in lib/final.lua does for one.
-local function finish_later(id, record, contents)
+-- As `finish` in lib/final.lua does for one, with its last outcome.
+local function finish_later(id, record, contents, field, outcome)
   ended[#ended + 1] = id
-  if redis.call('HINCRBY', record, 'o', -1) > 0 then return end
-  local found = redis.call('HMGET', record, 'k', 'b')
-  if tonumber(found[1] or 0) > 0 then return end
+  local found = redis.call('HMGET', record, 'o', 'k', 'b')
+  local open = tonumber(found[1] or 0) - 1
+  if field then
+    redis.call('HSET', record, 'o', open, field, outcome)
+  else
+    redis.call('HSET', record, 'o', open)
+  end
+  if open > 0 or tonumber(found[2] or 0) > 0 then return end
   for _, content in ipairs(contents) do unneeded[#unneeded + 1] = content end
   if #unneeded > 1000 then unlink() end
   redis.call('PEXPIRE', record, retention)
-  give_back_share(record, found[2])
+  give_back_share(record, found[3])
 end
 
 local told = {}
@@ -111,9 +116,10 @@ local function settle(at, record, contents)
     return was_settled(d, record, id, fence) and 'done' or 'lost'
   end
   local slot = ARGV[at + 5]
-  if slot == '' then
-    redis.call('HSET', record, outcome_field(id, fence), marked .. ARGV[at + 6])
-  elseif ARGV[at + 6] ~= '' then
+  local field, outcome = slot == '' and outcome_field(id, fence), marked .. ARGV[at + 6]
+  if field and verb ~= 'final' then
+    redis.call('HSET', record, field, outcome)
+  elseif not field and ARGV[at + 6] ~= '' then
     redis.call('HSET', record, 'a' .. string.sub(id, 22) .. '.' .. slot, ARGV[at + 6])
   end
   local report = event == string.upper(event)
@@ -123,7 +129,7 @@ local function settle(at, record, contents)
   if event == 'p' then redis.call('HINCRBY', record, 'p', 1) end
   unleased[#unleased + 1] = id
   if verb == 'final' then
-    finish_later(id, record, contents)
+    finish_later(id, record, contents, field, outcome)
     tell(id, event .. ARGV[at + 1])
     return 'settled'
   end

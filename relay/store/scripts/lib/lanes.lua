@@ -19,9 +19,16 @@ local function turns_of(queue, count)
   return redis.call('ZRANGEBYLEX', keys.turns, '[' .. queue .. '|', '(' .. queue .. '}', 'LIMIT', 0, count)
 end
 
+-- Queues and tenants are held seldom: whether any is, is asked once a call. No call holds one and asks about it later.
+local any_held
+local function any_paused()
+  if any_held == nil then any_held = redis.call('EXISTS', keys.paused) == 1 end
+  return any_held
+end
+
 -- What `paused` says of a tenant begins with 'h' while it is held, with 'u' while its lanes are being given back.
 local function tenant_paused(tenant)
-  local why = redis.call('HGET', keys.paused, 't:' .. tenant)
+  local why = any_paused() and redis.call('HGET', keys.paused, 't:' .. tenant)
   return why and string.sub(why, 1, 1) == 'h'
 end
 
@@ -76,7 +83,7 @@ local function leave_ready(d, id)
 end
 
 local function queue_paused(queue)
-  return redis.call('HEXISTS', keys.paused, 'q:' .. queue) == 1
+  return any_paused() and redis.call('HEXISTS', keys.paused, 'q:' .. queue) == 1
 end
 
 -- Whether a queue can be served: it is not held, and not all of its ready deliveries are set aside.
