@@ -115,21 +115,22 @@ def _upgrade(site: Site) -> Iterator[tuple[Stage, Happening]]:
         old = os.environ.get(_OLD) or _checkout(Path(directory))
         versions = {True: {"PYTHONPATH": old}, False: {"PYTHONPATH": str(ROOT)}}
         stage = Stage(site)
-        for role in ("worker", "smtp"):
+        for role in ("worker", "smtp", "http"):
             stage.more[role] = versions[True]
 
         def happens(stage: Stage, times: int) -> int:
             for n in range(times):
-                for role in ("worker", "smtp"):
+                for role in ("worker", "smtp", "http"):
                     stage.more[role] = versions[n % 2 == 1]
                 for one in stage.alive():
                     stage.start_worker()
                     one.terminate()
                     assert one.wait(20) == 0
                 stage.workers = stage.alive()
-                stage.smtp.terminate()
-                assert stage.smtp.wait(20) == 0
-                stage.start_smtp()
+                for one in (stage.smtp, *stage.alive("http")):
+                    one.terminate()
+                    assert one.wait(20) == 0
+                stage.ready()
             return times
 
         with stage:

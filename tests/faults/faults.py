@@ -55,7 +55,8 @@ def _kill(role: str, *points: Point, most_skipped: int = 3) -> Happening:
 def _kill_at_random(stage: Stage, times: int) -> int:
     for _ in range(times):
         time.sleep(random.random())
-        roles = [*stage.alive(), *stage.alive(), *stage.alive("smtp")]
+        intake = [*stage.alive("smtp"), *stage.alive("http")]
+        roles = [*stage.alive(), *stage.alive(), *intake]
         stage.kill_one(random.choice(roles))
     return times
 
@@ -107,8 +108,8 @@ def _kill_broker(stage: Stage, times: int) -> int:
 
 
 def _proxies(stage: Stage) -> list[Proxy]:
-    running = [*stage.alive(), *stage.alive("smtp")]
-    wires = [stage.wire(process) for process in running]
+    running = [*stage.alive(), *stage.alive("smtp"), *stage.alive("http")]
+    wires = [*(stage.wire(process) for process in running), stage.service]
     return [proxy for wire in wires for proxy in (wire.store, wire.host) if proxy is not None]
 
 
@@ -144,7 +145,7 @@ _SAID = (
     ("worker", "lease"), ("worker", "settle"), ("worker", "extend"), ("worker", "enter"),
     ("worker", "leave"), ("worker", "promote"), ("worker", "ring"), ("worker", "reclaim"),
     ("worker", "admit"), ("worker", "close"), ("worker", "advance"), ("worker", "role"),
-    ("worker", "trim"), ("smtp", "admit"),
+    ("worker", "trim"), ("smtp", "admit"), ("http", "admit"), ("service", "admit"),
 )  # fmt: skip
 
 
@@ -205,6 +206,8 @@ def _points(script: str) -> tuple[Point, Point]:
 KILLS = (
     Fault("admit", "kill -9 of reception before and after the store answers `admit`",
           _kill("smtp", *_points("admit"), most_skipped=20), 16),
+    Fault("http", "kill -9 of the HTTP API before and after the store answers `admit`",
+          _kill("http", *_points("admit"), most_skipped=5), 8),
     Fault("lease", "kill -9 of a worker before and after the answer to `lease`",
           _kill("worker", *_points("lease")), 12),
     Fault("content", "kill -9 of a worker in the midst of the content",

@@ -15,8 +15,9 @@ from itertools import count
 from relay.feedback.report import dsn_id
 from relay.store.codec import decode_outcome
 from relay.store.keys import partition_keys
+from tests.support.producer import Post, Producer
 from tests.support.site import Manner, Site, Taken
-from tests.support.source import Post, Source, post
+from tests.support.source import post
 from tests.support.valkey import ValkeyServer
 
 #: Relay's id of a message, in the trace header that it added.
@@ -69,14 +70,16 @@ class Load:
     #: Seconds that hosts take for the longest transactions.
     longest: float = 0.0
     size: int = 600
+    #: Whose messages they are; others have other ids.
+    kind: str = ""
 
     def posts(self) -> Iterator[Post]:
         """The messages, one after the other, without end."""
         for n in count():
-            yield post(f"{self.name}-{n}", *self._recipients(n), size=self.size)
+            yield post(f"{self.name}-{self.kind}{n}", *self._recipients(n), size=self.size)
 
     def _recipients(self, n: int) -> Sequence[str]:
-        first = f"r{n}@{self.name}{n % self.domains}.test"
+        first = f"r{self.kind}{n}@{self.name}{n % self.domains}.test"
         if n % 16 == 7:
             return (first, f"s{n}@{self.name}{(n + 1) % self.domains}.test")
         if n % 16 == 11:
@@ -96,12 +99,13 @@ class Load:
 
 
 def relay_id(taken: Taken) -> str:
-    """The id that Relay gave a message that a host took."""
-    found = _TRACE.match(taken.content)
+    """The id that Relay gave a message that a host took: in the trace header, or the Message-ID
+    that it gave to what came by the Python client."""
+    found = _TRACE.match(taken.content) or _MESSAGE_ID.search(taken.content)
     return found[1].decode() if found else ""
 
 
-def check(store: ValkeyServer, site: Site, sources: Iterable[Source], since: int = 0) -> Verdict:
+def check(store: ValkeyServer, site: Site, sources: Iterable[Producer], since: int = 0) -> Verdict:
     """Compare what was accepted and recorded with what was taken, from the `since`-th on."""
     accepted: dict[str, str] = {}
     unsure: set[str] = set()

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 
 from tests.faults.faults import Fault
 from tests.faults.ledger import Load, Verdict, check
+from tests.faults.services import Services, ways
 from tests.faults.stage import Stage
+from tests.support.producer import Producer
 from tests.support.source import Source
 
 #: Seconds for all that was accepted to come to its end after the last fault.
 _RECOVERY = 90.0
+#: Of a load what comes by the Python client.
+_OF_SERVICES = 0.3
 
 
 @dataclass
@@ -31,17 +37,37 @@ def row(stage: Stage, fault: Fault, times: int, name: str = "") -> Row:
     load = Load(name or fault.name, longest=fault.longest)
     load.place(stage.hosts)
     kills, taken = stage.kills, len(stage.hosts.taken)
-    with Source(stage.port, load.posts(), connections=8, rate=fault.rate) as source:
-        stage.until(lambda: len(source.accepted) > 20, "a first few messages")
+    with producing(stage, load, fault.rate) as producers:
+        for one in producers:
+            stage.until(lambda one=one: len(one.accepted) > 12, "a first few messages")  # type: ignore[misc]
         tried = fault.happens(stage, times)
         since = time.monotonic()
-        source.enough()
+        for one in producers:
+            one.enough()
         stage.ready()
-        source.wait(30)
+        for one in producers:
+            one.wait(30)
     until_done(stage)
     recovered = time.monotonic() - since
-    verdict = check(stage.store, stage.hosts, [source], taken)
+    verdict = check(stage.store, stage.hosts, producers, taken)
     return Row(fault, tried, stage.kills - kills, verdict, recovered)
+
+
+@contextmanager
+def producing(stage: Stage, load: Load, rate: float) -> Iterator[tuple[Producer, ...]]:
+    """Clients over SMTP, and services by the Python client, with messages of their own.
+
+    `rate`: of all together, messages a second.
+    """
+    share = _OF_SERVICES if stage.services else 0.0
+    with ExitStack() as stack:
+        producers: list[Producer] = [
+            Source(stage.port, load.posts(), connections=8, rate=rate * (1 - share))
+        ]
+        if share:
+            posts = replace(load, kind="service").posts()
+            producers.append(Services(ways(stage), posts, rate=rate * share))
+        yield tuple(stack.enter_context(one) for one in producers)
 
 
 def until_done(stage: Stage, seconds: float = _RECOVERY) -> None:

@@ -16,10 +16,9 @@ from dataclasses import dataclass
 import psutil  # type: ignore[import-untyped]
 
 from tests.faults.ledger import Load, check
-from tests.faults.row import done
+from tests.faults.row import done, producing
 from tests.faults.stage import Stage
 from tests.support.site import Site
-from tests.support.source import Source
 from tests.support.system import Process, freeze, thaw
 
 _REAL = {
@@ -151,16 +150,18 @@ def soak(minutes: float, rate: float) -> int:
     load = Load("soak", longest=_LONGEST_S)
     with Site() as site, Stage(site, _REAL) as stage:
         load.place(site)
-        with Source(stage.port, load.posts(), rate=rate) as source:
+        with producing(stage, load, rate) as producers:
             happened = _go_on(stage, begun, begun + minutes * 60)
-            source.enough()
+            for one in producers:
+                one.enough()
             stage.ready()
-            source.wait(120)
+            for one in producers:
+                one.wait(120)
         since = time.monotonic()
         stage.until(lambda: done(stage), lambda: f"left: {stage.left()}", 900)
         time.sleep(5)
         print(figures(stage, begun), flush=True)
-        verdict = check(stage.store, site, [source])
+        verdict = check(stage.store, site, producers)
     print(
         f"{sum(happened.values())} faults: {happened}; {stage.kills} processes killed with kill -9"
     )

@@ -16,9 +16,10 @@ from typing import Any, Self
 
 from tests.faults.proxy import Point, Proxy, Switchboard, Tap, Trap
 from tests.faults.taps import HostTap, StoreTap
+from tests.support.relay import command
 from tests.support.site import Site
 from tests.support.system import Process, System
-from tests.support.valkey import ValkeyServer
+from tests.support.valkey import ValkeyServer, free_port
 
 #: Leases of 2 s and transactions of up to 6 s stand for 30 s and 90 s: the same ratio.
 LEASE_S = 2.0
@@ -61,8 +62,16 @@ class Stage(System):
         *,
         marked: bytes = b"",
         store: ValkeyServer | None = None,
+        services: bool = True,
     ) -> None:
-        super().__init__(site, SETTINGS | dict(variables), workers)
+        """`services`: there is the HTTP API, and a way to the store for clients of it."""
+        self._http_port = free_port()
+        http = {
+            "RELAY_HTTP__LISTEN": f"127.0.0.1:{self._http_port}",
+            "RELAY_HTTP__NETWORKS": "127.0.0.0/8",
+        }
+        super().__init__(site, SETTINGS | http | dict(variables), workers)
+        self.services = services
         if store is not None:
             self.store.remove()
             self.store = store
@@ -82,18 +91,36 @@ class Stage(System):
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.enter_context(self.board)
+            self.service = Wired(self.board.proxy(self._store_place, self._store_tap), None)
             super().__enter__()
+            stack.callback(super().__exit__, None, None, None)
+            self.ready()
             self._outer = stack.pop_all()
         return self
 
+    @property
+    def _store_place(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.store.port)
+
+    @property
+    def http_url(self) -> str:
+        """Where the HTTP API is."""
+        return f"http://127.0.0.1:{self._http_port}"
+
+    def _until_ready(self) -> None:
+        super()._until_ready()
+        for one in self.alive("http"):
+            one.until_says("listening", self.patience)
+
     def __exit__(self, *what: Any) -> None:
-        super().__exit__(*what)
+        if what[1] is not None:
+            self.show()
         self._outer.close()
 
     # Processes.
 
     def _start(self, name: str, arguments: list[str], **more: str) -> Process:
-        store = self.board.proxy(("127.0.0.1", self.store.port), self._store_tap)
+        store = self.board.proxy(self._store_place, self._store_tap)
         host = None
         more = {"RELAY_STORE__URL": f"redis://{store.address}/0", **self.more.get(name, {}), **more}
         if name == "worker":
@@ -125,6 +152,8 @@ class Stage(System):
             self._start_worker()
         if not self.alive("smtp"):
             self.start_smtp()
+        if self.services and not self.alive("http"):
+            self._start("http", command("http"))
         self.workers = self.alive()
 
     def ready(self) -> None:
@@ -137,6 +166,7 @@ class Stage(System):
     def set_trap(self, role: str, trap: Trap | None) -> None:
         """Have it lie in wait on all processes of a role, the coming ones too."""
         self._trap = (role, trap) if trap is not None else None
+        self.service.store.trap = trap if role == "service" else None
         for process in self.processes:
             self._set_trap(process)
 

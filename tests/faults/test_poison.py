@@ -17,7 +17,7 @@ _PREFIX = "relay:{p00}:"
 @pytest.mark.timeout(240)
 def test_what_ends_workers_is_held_and_nothing_else_is() -> None:
     load = Load("well", longest=3.0)
-    with Site() as site, Stage(site, marked=MARK) as stage:
+    with Site() as site, Stage(site, marked=MARK, services=False) as stage:
         load.place(site)
         with Source(stage.port, load.posts(), rate=20) as source:
             stage.until(lambda: len(source.accepted) > 20)

@@ -21,7 +21,7 @@ _LATEST_S = 2.0
 @pytest.fixture(scope="module")
 def stage() -> Iterator[Stage]:
     """Two workers with leases of two seconds."""
-    with Site() as site, Stage(site, workers=2) as made:
+    with Site() as site, Stage(site, workers=2, services=False) as made:
         yield made
 
 

@@ -8,33 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
 import time
-from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Self
+from dataclasses import KW_ONLY, dataclass
 
-import uvloop
+from tests.support.producer import Post, Producer
+
+__all__ = ["Post", "Source", "eventually", "post", "submit", "without_trace"]
 
 _QUEUED = re.compile(r"queued as (\S+)")
 _TRACE = re.compile(rb"\AReceived:[^\r]*\r\n(?:[ \t][^\r]*\r\n)*")
 #: Seconds for one answer, and before a refused message is submitted again.
 _ANSWER = 30.0
 _PAUSE = 0.1
-
-
-@dataclass(frozen=True)
-class Post:
-    """A message to submit; `id` is its X-Test-Id."""
-
-    id: str
-    recipients: tuple[str, ...]
-    content: bytes
-    sender: str = "sender@origin.test"
-    #: Parameters of MAIL, such as BODY=8BITMIME.
-    parameters: str = ""
 
 
 def post(id_: str, *recipients: str, size: int = 300, **fields: str) -> Post:
@@ -51,74 +37,24 @@ def without_trace(content: bytes) -> bytes:
 
 
 @dataclass
-class Source:
-    """Submits in a thread of its own; `wait` until all is accepted. Use as a context."""
+class Source(Producer):
+    """A producer that speaks SMTP."""
 
     port: int
-    #: Drawn as they are needed, by the source's thread.
     posts: Iterable[Post]
+    _: KW_ONLY
     connections: int = 8
-    #: Messages a second at most; 0 for as many as it can.
-    rate: float = 0.0
-    #: X-Test-Id -> message id, in the order of acceptance.
-    accepted: dict[str, str] = field(default_factory=dict)
-    #: X-Test-Id -> `time.monotonic()` of its acceptance.
-    accepted_at: dict[str, float] = field(default_factory=dict)
-    #: Refusals, by what was said; messages whose answer was lost (they may have been accepted).
-    refusals: list[str] = field(default_factory=list)
-    unsure: list[str] = field(default_factory=list)
-    #: What was submitted so far, accepted or not.
-    drawn: list[Post] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        self._fresh = iter(self.posts)
-        self._again: deque[Post] = deque()
-        self._failure: BaseException | None = None
-        self._stop = False
-        self._thread = threading.Thread(target=self._run, name="source", daemon=True)
-        self._thread.start()
-        return self
+    def to_draw(self) -> Iterable[Post]:
+        """See Producer."""
+        return self.posts
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop = True
-        self._thread.join()
-
-    def wait(self, seconds: float) -> None:
-        """Until all is accepted."""
-        self._thread.join(seconds)
-        if self._failure is not None:
-            raise self._failure
-        assert not self._thread.is_alive(), f"not all accepted: {self.refusals[-3:]}"
-
-    def enough(self) -> None:
-        """Draw no more of the posts; what was drawn is still submitted until it is accepted."""
-        self._fresh = iter(())
-
-    def _take(self) -> Post | None:
-        """The next one to submit."""
-        if self._again:
-            return self._again.popleft()
-        one = next(self._fresh, None)
-        if one is not None:
-            self.drawn.append(one)
-        return one
-
-    def _run(self) -> None:
-        try:
-            uvloop.run(self._all())
-        except BaseException as error:  # noqa: BLE001 - handed to the test by `wait`
-            self._failure = error
-
-    async def _all(self) -> None:
+    async def work(self) -> None:
+        """See Producer."""
         await asyncio.gather(*(self._client() for _ in range(self.connections)))
 
     async def _client(self) -> None:
-        while not self._stop and (one := self._take()) is not None:
+        while not self.stopped and (one := self.take()) is not None:
             try:
                 await self._session(one)
             except (OSError, EOFError, TimeoutError):
@@ -129,16 +65,15 @@ class Source:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:
-            self._again.append(first)
+            self.put_back(first)
             raise
         try:
             await self._greet(reader, writer, first)
-            while one is not None and not self._stop:
+            while one is not None and not self.stopped:
                 if not await self._submit(reader, writer, one):
                     await asyncio.sleep(_PAUSE)
-                if self.rate:
-                    await asyncio.sleep(self.connections / self.rate)
-                one = self._take()
+                await self.pause(self.connections)
+                one = self.take()
             writer.write(b"QUIT\r\n")
         finally:
             writer.close()
@@ -151,7 +86,7 @@ class Source:
             writer.write(b"EHLO source.test\r\n")
             await _reply(reader)
         except (OSError, EOFError, TimeoutError):
-            self._again.append(first)
+            self.put_back(first)
             raise
 
     async def _submit(
@@ -171,13 +106,13 @@ class Source:
         except (OSError, EOFError, TimeoutError):
             if dotted:
                 self.unsure.append(one.id)
-            self._again.append(one)
+            self.put_back(one)
             raise
         found = _QUEUED.search(answers[-1])
         if found is None:
             assert answers[-1][0] == "4", answers
             self.refusals += [answer for answer in answers if answer[0] in "45"]
-            self._again.append(one)
+            self.put_back(one)
             return False
         self.accepted[one.id] = found[1]
         self.accepted_at[one.id] = time.monotonic()
