@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from relay import AsyncRelay
-from relay.errors import RelayError, StoreFull, StoreUnavailable
+from relay.errors import StoreFull, StoreUnavailable, SubmissionRefused
 from tests.faults.stage import Stage
 from tests.support.producer import Post, Producer
 
@@ -93,11 +93,12 @@ class Services(Producer):
             )
         except StoreFull as error:
             self.refusals.append(str(error))
+        except SubmissionRefused as error:
+            assert error.reply.code // 100 == 4, (way, one.id, error)
+            self.refusals.append(str(error))
         except StoreUnavailable as error:
             self.refusals.append(str(error))
             (self.said_again if way.keyed else self.unsure).append(one.id)
-        except RelayError as error:
-            raise AssertionError(f"{way}: {one.id}: {error!r}") from error
         else:
             self.accepted[one.id] = accepted.id
             self.accepted_at[one.id] = time.monotonic()

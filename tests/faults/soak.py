@@ -44,6 +44,8 @@ class Figures:
     smtp_descriptors: int
     worker_mib: float
     worker_descriptors: int
+    http_mib: float
+    http_descriptors: int
     store_mib: float
     #: Keys of the store beside records and idempotency keys, which are kept for a day; its
     #: connections.
@@ -56,6 +58,7 @@ class Figures:
             f"{self.minutes:5.1f} min  "
             f"smtp {self.smtp_mib:5.1f} MiB {self.smtp_descriptors:3d} fd  "
             f"worker {self.worker_mib:5.1f} MiB {self.worker_descriptors:3d} fd  "
+            f"http {self.http_mib:5.1f} MiB {self.http_descriptors:3d} fd  "
             f"store {self.store_mib:5.1f} MiB {self.keys:5d} keys {self.records:6d} records "
             f"{self.connections:3d} connections"
         )
@@ -63,7 +66,7 @@ class Figures:
 
 def figures(stage: Stage, begun: float) -> Figures:
     """Look."""
-    smtp, worker = _used(stage.alive("smtp")[0]), _used(stage.alive()[0])
+    smtp, worker, http = (_used(stage.alive(role)[0]) for role in ("smtp", "worker", "http"))
     records = len(stage.keys("m:*")) + len(stage.keys("i:*"))
     info = stage.store.command("INFO", "clients").decode()
     clients = next(line for line in info.splitlines() if line.startswith("connected_clients"))
@@ -72,6 +75,7 @@ def figures(stage: Stage, begun: float) -> Figures:
         (time.monotonic() - begun) / 60,
         *smtp,
         *worker,
+        *http,
         psutil.Process(stage.store.process.pid).memory_info().rss / 2**20,
         int(stage.store.command("DBSIZE")) - records,
         records,
@@ -161,12 +165,13 @@ def soak(minutes: float, rate: float) -> int:
         stage.until(lambda: done(stage), lambda: f"left: {stage.left()}", 900)
         time.sleep(5)
         print(figures(stage, begun), flush=True)
+        services = len(producers[1].accepted)
         verdict = check(stage.store, site, producers)
     print(
         f"{sum(happened.values())} faults: {happened}; {stage.kills} processes killed with kill -9"
     )
     print(
-        f"accepted {verdict.accepted}, delivered {verdict.delivered}, bounced {verdict.bounced}, "
+        f"accepted {verdict.accepted} (by the Python client {services}), delivered {verdict.delivered}, bounced {verdict.bounced}, "
         f"DSNs {verdict.dsns}, lost {verdict.lost}, doubled {verdict.doubled}, possible doubles "
         f"counted {verdict.possible}, submitted again without an answer {verdict.resubmitted}, "
         f"at rest {time.monotonic() - since:.0f} s after the last submission"
