@@ -23,6 +23,7 @@ def main() -> int:
     rows = lanes.run(arguments.faults or lanes.EVERY, arguments.times)
     print(lines(rows))
     broken = [f"{one.fault.name}: {fault}" for one in rows for fault in one.verdict.faults]
+    broken += [f"{one.fault.name}: goes through all keys" for one in rows if one.heard.searches]
     print("\n".join(broken))
     if not arguments.faults and not broken:
         write(rows)

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
+from typing import Any
 
 from tests.faults.apart import APART
-from tests.faults.faults import CATALOGUE, KILLS, OTHERS
+from tests.faults.faults import CATALOGUE, KILLS, OTHERS, Fault
 from tests.faults.ledger import Verdict
+from tests.faults.overheard import Heard, Overheard
 from tests.faults.row import Row, row
 from tests.faults.stage import Stage
 from tests.support.site import Site
@@ -27,7 +29,7 @@ _LANES = (
 EVERY = tuple(name for lane in _LANES for name in lane)
 
 #: A row without its fault, which cannot be sent from process to process.
-_Sent = tuple[str, int, int, Verdict, float]
+_Sent = tuple[str, int, int, Verdict, float, Heard]
 
 
 def run(names: Sequence[str], times: int) -> list[Row]:
@@ -39,16 +41,25 @@ def run(names: Sequence[str], times: int) -> list[Row]:
         return [_row(*sent) for lane in done for sent in lane.result()]
 
 
-def _row(name: str, tried: int, kills: int, verdict: Verdict, recovered: float) -> Row:
-    return Row(CATALOGUE.get(name) or APART[name].fault, tried, kills, verdict, recovered)
+def _row(name: str, *rest: Any) -> Row:
+    return Row(CATALOGUE.get(name) or APART[name].fault, *rest)
 
 
 def _lane(names: Sequence[str], times: int) -> list[_Sent]:
     if names[0] in APART:
         return [_told(APART[name].run(times)) for name in names]
     with Site() as site, Stage(site) as stage:
-        faults = [CATALOGUE[name] for name in names]
-        return [_told(row(stage, fault, times or fault.times)) for fault in faults]
+        return [_told(_listened(stage, CATALOGUE[name], times)) for name in names]
+
+
+def _listened(stage: Stage, fault: Fault, times: int) -> Row:
+    """A row; what the store runs meanwhile is overheard where it lives through it."""
+    if fault not in KILLS:
+        return row(stage, fault, times or fault.times)
+    with Overheard(stage.store) as overheard:
+        done = row(stage, fault, times or fault.times)
+        done.heard = overheard.heard()
+    return done
 
 
 def _told(done: Row) -> _Sent:
@@ -60,4 +71,4 @@ def _told(done: Row) -> _Sent:
         file=sys.stderr,
         flush=True,
     )
-    return done.fault.name, done.tried, done.kills, replace(found), done.recovered
+    return done.fault.name, done.tried, done.kills, replace(found), done.recovered, done.heard

@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 from collections import Counter
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
@@ -17,6 +18,34 @@ from tests.support.valkey import ValkeyServer
 _LINE = re.compile(rb'^\+[\d.]+ \[\d+ ([^\]]*)\] "([^"]*)"(?: "([^"]*)")?', re.MULTILINE)
 #: Microseconds that no script may take.
 LONGEST_US = 5000
+_SEARCHES = ("SCAN", "KEYS", "HSCAN", "SSCAN", "ZSCAN")
+
+
+@dataclass
+class Heard:
+    """What came of it."""
+
+    #: Calls of scripts, and all commands; what goes through all keys; scripts that took too long,
+    #: with their milliseconds.
+    scripts: int = 0
+    commands: int = 0
+    searches: int = 0
+    slow: list[tuple[str, float]] = field(default_factory=list)
+
+    def add(self, other: Heard) -> None:
+        """Sum up."""
+        self.scripts += other.scripts
+        self.commands += other.commands
+        self.searches += other.searches
+        self.slow += other.slow
+
+    def assert_harmless(self) -> None:
+        """Nobody looks through all keys, and no script takes long.
+
+        A machine that is busy with something else holds the server up now and then.
+        """
+        assert not self.searches, f"{self.searches} x SCAN or KEYS"
+        assert len(self.slow) <= self.scripts / 50, self.slow
 
 
 class Overheard:
@@ -52,13 +81,17 @@ class Overheard:
         self._thread.join()
         self._socket.close()
 
-    @property
-    def scripts(self) -> int:
-        """Calls of scripts."""
-        return self.said["EVALSHA"] + self.said["EVAL"]
+    def heard(self) -> Heard:
+        """All so far."""
+        said = self.said
+        return Heard(
+            said["EVALSHA"] + said["EVAL"],
+            said.total(),
+            sum(said[name] for name in _SEARCHES),
+            self._slow(),
+        )
 
-    def slow(self) -> list[tuple[str, float]]:
-        """Scripts that took too long, with their milliseconds."""
+    def _slow(self) -> list[tuple[str, float]]:
         found = []
         for entry in self._store.command("SLOWLOG", "GET", 128):
             micros, command = int(entry[2]), entry[3]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from tests.faults.faults import Fault
 from tests.faults.ledger import Load, Verdict, check
+from tests.faults.overheard import Heard
 from tests.faults.services import Services, ways
 from tests.faults.stage import Stage
 from tests.support.producer import Producer
@@ -30,6 +31,8 @@ class Row:
     verdict: Verdict
     #: Seconds from the last fault until nothing that was accepted before it waited any more.
     recovered: float
+    #: What the store heard meanwhile, where somebody listened.
+    heard: Heard = field(default_factory=Heard)
 
 
 def row(stage: Stage, fault: Fault, times: int, name: str = "") -> Row:

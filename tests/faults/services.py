@@ -94,7 +94,8 @@ class Services(Producer):
         except StoreFull as error:
             self.refusals.append(str(error))
         except SubmissionRefused as error:
-            assert error.reply.code // 100 == 4, (way, one.id, error)
+            if error.reply.permanent:
+                raise
             self.refusals.append(str(error))
         except StoreUnavailable as error:
             self.refusals.append(str(error))

@@ -171,9 +171,10 @@ def soak(minutes: float, rate: float) -> int:
         f"{sum(happened.values())} faults: {happened}; {stage.kills} processes killed with kill -9"
     )
     print(
-        f"accepted {verdict.accepted} (by the Python client {services}), delivered {verdict.delivered}, bounced {verdict.bounced}, "
-        f"DSNs {verdict.dsns}, lost {verdict.lost}, doubled {verdict.doubled}, possible doubles "
-        f"counted {verdict.possible}, submitted again without an answer {verdict.resubmitted}, "
+        f"accepted {verdict.accepted} ({services} by the Python client), "
+        f"delivered {verdict.delivered}, bounced {verdict.bounced}, DSNs {verdict.dsns}, "
+        f"lost {verdict.lost}, doubled {verdict.doubled}, possible doubles counted "
+        f"{verdict.possible}, submitted again without an answer {verdict.resubmitted}, "
         f"at rest {time.monotonic() - since:.0f} s after the last submission"
     )
     print("\n".join(verdict.faults))

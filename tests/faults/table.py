@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.faults.overheard import Heard
 from tests.faults.row import Row
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
@@ -34,7 +35,23 @@ def lines(rows: Sequence[Row]) -> str:
         f"| **all**: {kills} processes killed with `kill -9` | `make faults` | {tried} | "
         f"{sums['accepted']:,} | {sums['lost']} | {sums['doubled']} | {sums['possible']} | |\n"
     )
-    return text
+    return text + _overheard(rows)
+
+
+def _overheard(rows: Sequence[Row]) -> str:
+    """What the store heard in those rows in which somebody listened."""
+    every = Heard()
+    for one in rows:
+        every.add(one.heard)
+    if not every.commands:
+        return ""
+    longest = max((ms for _, ms in every.slow), default=0.0)
+    slow = f"{len(every.slow)} of them took more than 5 ms (the longest {longest:.0f} ms)"
+    return (
+        f"\nOverheard by MONITOR in the rows of kills: {every.commands:,} commands, "
+        f"{every.scripts:,} of them calls of scripts; {every.searches} x SCAN or KEYS; "
+        f"{slow if every.slow else 'no script took more than 5 ms'}.\n"
+    )
 
 
 def write(rows: Sequence[Row]) -> None:

@@ -15,8 +15,8 @@ from tests.support.site import Site
 
 #: How often each is done here.
 SHORT = {
-    "admit": 1, "dot": 2, "settle": 1, "projector": 2, "random": 2, "store": 1, "broker": 1,
-    "cut": 6, "answers": 7,
+    "admit": 1, "http": 1, "dot": 2, "settle": 1, "projector": 2, "random": 2, "store": 1,
+    "broker": 1, "cut": 6, "answers": 7,
 }  # fmt: skip
 
 
@@ -50,8 +50,6 @@ def test_nobody_looks_through_all_keys_and_no_script_takes_long(stage: Stage) ->
     calm = Fault("calm", "nothing", happens, 1, rate=100.0)
     with Overheard(stage.store) as overheard:
         row(stage, calm, 1).verdict.assert_kept()
-    assert overheard.scripts > 500
-    assert not {"SCAN", "KEYS"} & overheard.said.keys()
-    # A machine that is busy with something else holds the server up now and then.
-    slow = overheard.slow()
-    assert len(slow) <= overheard.scripts / 50, slow
+        heard = overheard.heard()
+    assert heard.scripts > 500
+    heard.assert_harmless()
