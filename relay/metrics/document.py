@@ -42,11 +42,16 @@ _EXPORTER = """
 ## The exporter alone
 
 What it reads from the store and the broker every two seconds. It shows the same to everyone, so one
-of them is enough. Nothing is scanned: with a million deliveries in 100,000 domains a reading took
-2.8 ms, of which 0.6 ms was the store's CPU (`python -m tests.bench.exporter`).
+of them is enough. Nothing of the queue is scanned: with a million deliveries in 100,000 domains a
+reading took 2.8 ms, of which 0.6 ms was the store's CPU (`python -m tests.bench.exporter`). What
+tenants take up is read of all that have open messages: 1.3 ms for 1,000 of them, 86 ms for 100,000.
 
 """
 _HEAD = "| name | type | labels | meaning |\n|---|---|---|---|\n"
+
+
+#: Labels whose values are not Relay's to list.
+_FROM_OUTSIDE = ("site", "tenant", "node")
 
 
 class Entry(Struct, frozen=True):
@@ -89,7 +94,7 @@ def _labels(family: Metric) -> dict[str, tuple[str, ...]]:
     for sample in family.samples:
         for label, value in sample.labels.items():
             values = found.setdefault(label, {})
-            if family.type != "info" and value != OTHER:
+            if family.type != "info" and value != OTHER and label not in _FROM_OUTSIDE:
                 values[value] = None
     found.pop("le", None)
     return {label: tuple(values) for label, values in found.items()}
