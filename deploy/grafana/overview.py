@@ -199,6 +199,21 @@ BOARD = Board(
                     width=12,
                 ),
                 Panel(
+                    "graph",
+                    "Complaints by tenant, share",
+                    "Of a day's delivered recipients, as feedback reports told. The line is what "
+                    "mailbox providers ask for: 0.1 %.",
+                    [
+                        (
+                            'relay:tenant_complained:ratio_rate1d{tenant=~"$tenant"}',
+                            "{{tenant}}",
+                        )
+                    ],
+                    "percentunit",
+                    width=12,
+                    steps=((None, "transparent"), (0.001, "red")),
+                ),
+                Panel(
                     "table",
                     "What runs",
                     "Processes by role and version: during an upgrade there are two.",

@@ -106,7 +106,7 @@ BOARD = Board(
                     "Memory by tenant",
                     "What open messages take up, of the tenants with most. A tenant's share is "
                     "enforced once half of what may be used is.",
-                    [("max by (tenant) (relay_tenant_stored_bytes)", "{{tenant}}")],
+                    [("max by (tenant) (relay_lane_stored_bytes)", "{{tenant}}")],
                     "bytes",
                     width=12,
                     stacked=True,
@@ -118,8 +118,8 @@ BOARD = Board(
                     "refused, if the store is scarce.",
                     [
                         (
-                            'max by (tenant) (relay_tenant_stored_bytes{tenant!="other"}) / '
-                            "scalar(max(relay_tenant_share_bytes) > 0)",
+                            'max by (tenant) (relay_lane_stored_bytes{tenant!="other"}) / '
+                            "scalar(max(relay_lane_share_bytes) > 0)",
                             "{{tenant}}",
                         )
                     ],

@@ -51,6 +51,7 @@ def parser() -> ArgumentParser:
     _add_sendmail(command)
     _add_status(command)
     _add_operations(command)
+    _add_complaint(command)
     _add_moving(command)
     _add_credentials(command)
     _add_config(command)
@@ -240,6 +241,31 @@ def _add_operations(command: _Commands) -> None:
         help="what the DSN says, with or without its codes (550 5.7.1)",
     )
     _selection(bounce)
+
+
+def _add_complaint(command: _Commands) -> None:
+    complaint = command(
+        "complaint", "relay.cli.complaint:complaint", "note that a recipient complained"
+    )
+    complaint.add_argument(
+        "file", nargs="?", default="-", help="a feedback report (ARF); - or none: standard input"
+    )
+    complaint.add_argument(
+        "--id", default="", metavar="ID", help="the message, where there is no report"
+    )
+    complaint.add_argument(
+        "--recipient", default="", metavar="ADDRESS", help="with --id: who complained"
+    )
+    complaint.add_argument(
+        "--kind", default="abuse", metavar="KIND", help="with --id: of what (default: abuse)"
+    )
+    complaint.add_argument(
+        "--tenant",
+        default="",
+        metavar="NAME",
+        help="whose message it is, where the store no longer knows",
+    )
+    _json(complaint)
 
 
 def _add_moving(command: _Commands) -> None:

@@ -140,6 +140,11 @@ def _facts(view: MessageView, now: datetime) -> Text:
         text.append("\ntenant    ", "dim").append(view.tenant)
     if view.priority != "normal":
         text.append("\npriority  ", "dim").append(view.priority)
+    for one in view.complaints:
+        who = f" by {one.recipient}" if one.recipient else ""
+        text.append("\ncomplaint ", "dim").append(
+            f"{one.kind}{who}, {clock(one.at, now)}", "yellow"
+        )
     if view.possible_doubles:
         text.append("\ndoubles   ", "dim").append(
             f"{view.possible_doubles} possible: the outcome of an attempt was lost", "yellow"

@@ -18,6 +18,7 @@ from relay.mail.delivery import Attempt, Record
 from relay.mail.ids import message_of
 from relay.store.client import StoreClient
 from relay.store.codec import decode_attempt, decode_outcome, decode_record
+from relay.store.complaints import complaint_behind
 from relay.store.keys import partition_keys
 from relay.store.leasing import KEPT_DEFERRALS
 from relay.store.outbox import EventEntry, entries_of
@@ -34,6 +35,7 @@ TYPES = {
     "x": "expired",
     "c": "cancelled",
     "r": "bounced",
+    "j": "complained",
 }
 _PLACE = re.compile(r"\d{1,16}-\d{1,10}(?:\+\d{1,4})?")
 #: Stream entries of a partition looked at in one reading.
@@ -44,7 +46,7 @@ class EventRecipient(Struct, frozen=True):
     """What the event says of one recipient."""
 
     address: str
-    #: delivered, deferred, bounced, expired or cancelled.
+    #: delivered, deferred, bounced, expired or cancelled; complained, with the kind as text.
     outcome: str
     code: int = 0
     enhanced: str = ""
@@ -57,7 +59,8 @@ class EventView(Struct, frozen=True, kw_only=True):
     #: Goes on behind this event.
     id: str
     #: accepted, delivered, bounced, deferred, held, expired, cancelled, or unknown: the message may
-    #: have been sent without a reply, and is tried again.
+    #: have been sent without a reply, and is tried again. complained: a recipient did, days later
+    #: perhaps.
     type: str
     at: datetime
     message: str
@@ -132,6 +135,8 @@ class Events:
         self, number: int, entry: EventEntry, cursor: str, tenant: str | None
     ) -> EventView | None:
         """None where it is of another tenant, or its record's time is over."""
+        if entry.complained:
+            return await self._complaint(number, entry, cursor, tenant)
         of_message = entry.kind == "a"
         message, delivery = (entry.delivery_id, 0) if of_message else message_of(entry.delivery_id)
         value, final, noted = await self._client.read(
@@ -148,6 +153,32 @@ class Events:
             return _shown(entry, message, cursor, record, _attempt(entry, final, noted))
         except UnreadableRecord:
             return None
+
+    async def _complaint(
+        self, number: int, entry: EventEntry, cursor: str, tenant: str | None
+    ) -> EventView | None:
+        """It may be of a message whose record is long gone: then nothing else is known of that."""
+        keys, message = self._keys[number], entry.delivery_id[:20]
+        try:
+            found = await complaint_behind(self._client, keys, message, entry.fence)
+            if found is None or tenant not in (None, found.tenant):
+                return None
+            value = await self._client.read("HGET", keys.record(message), "m")
+            record = None if value is None else decode_record(value)
+        except UnreadableRecord:
+            return None
+        who = EventRecipient(found.recipient, "complained", text=found.kind)
+        return EventView(
+            id=cursor,
+            type="complained",
+            at=moment(found.at_ms),
+            message=message,
+            domain=found.recipient.rpartition("@")[2],
+            recipients=(who,),
+            tenant=found.tenant,
+            tags=record.tags if record else (),
+            metadata=record.metadata if record else {},
+        )
 
 
 def _attempt(

@@ -6,10 +6,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 
+from msgspec import structs
+
 from relay.config import Settings
 from relay.console.records import domains_of, listed_view, message_view, moment, reply_line
 from relay.console.views import (
     CancelView,
+    ComplaintNote,
     ListedView,
     MessageView,
     QueuesView,
@@ -22,6 +25,7 @@ from relay.mail.ids import is_message_id, message_of, partition_of
 from relay.mail.reply import Reply
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.cluster import client_of
+from relay.store.complaints import Complaints
 from relay.store.control import Control
 from relay.store.listing import Listing, Wanted
 from relay.store.queues import QueueCount, Queues
@@ -59,6 +63,7 @@ class StoreConsole:
         """
         self._partitions = partitions
         self._status = Status(client, partitions)
+        self._complaints = Complaints(client, partitions)
         self._queues = Queues(client, partitions, sample)
         self._listing = Listing(client, partitions)
         self._control = (
@@ -68,7 +73,12 @@ class StoreConsole:
     async def message(self, message: str) -> MessageView:
         """The message with that id. Raises NoSuchMessage."""
         self._check(message)
-        return message_view(await self._status.message(message))
+        view = message_view(await self._status.message(message))
+        complaints = await self._complaints.of(message)
+        if not complaints:
+            return view
+        notes = (ComplaintNote(one.recipient, one.kind, moment(one.at_ms)) for one in complaints)
+        return structs.replace(view, complaints=tuple(notes))
 
     async def queues(self, *, domain: str = "", limit: int = 100) -> QueuesView:
         """The fullest queues first, or the queue of one domain."""

@@ -75,6 +75,16 @@ class RecipientView(Struct, frozen=True):
     last_reply: str = ""
 
 
+class ComplaintNote(Struct, frozen=True):
+    """A recipient complained about the message."""
+
+    #: "" where the report did not tell.
+    recipient: str
+    #: abuse, fraud, virus, other, opt-out or opt-out-list.
+    kind: str
+    at: datetime
+
+
 class MessageView(Struct, frozen=True):
     """A message, from its acceptance until its record's time is over."""
 
@@ -91,6 +101,7 @@ class MessageView(Struct, frozen=True):
     possible_doubles: int = 0
     tags: tuple[str, ...] = ()
     metadata: dict[str, str] = {}
+    complaints: tuple[ComplaintNote, ...] = ()
 
     @property
     def final(self) -> bool:

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from relay.store.codec import Ended
+from relay.store.complaints import Complaint
 from relay.store.outbox import EventEntry, FinalOutcome
 
-__all__ = ["Ended", "EventEntry", "FinalOutcome", "Outbox"]
+__all__ = ["Complaint", "Ended", "EventEntry", "FinalOutcome", "Outbox"]
 
 
 class Outbox(Protocol):
@@ -39,6 +40,10 @@ class Outbox(Protocol):
 
         Raises NewerRecord.
         """
+        ...
+
+    async def complaints(self, entries: Sequence[EventEntry]) -> Sequence[Complaint | None]:
+        """The complaints that events tell of; None where one is forgotten or damaged."""
         ...
 
     async def close(self, outcomes: Sequence[FinalOutcome]) -> None:

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from relay import log, metrics
 from relay.errors import NewerRecord, StoreUnavailable, SubmissionRefused
-from relay.feedback.outbox import Ended, EventEntry, FinalOutcome, Outbox
+from relay.feedback.outbox import Complaint, Ended, EventEntry, FinalOutcome, Outbox
 from relay.feedback.report import DsnOptions, reported, submission
 from relay.mail.ids import message_of
 from relay.submission import Accepted, Submission
@@ -121,10 +121,14 @@ class Projector:
         if entries:
             given_up = [entry for entry in entries if entry.given_up]
             ends = await self._outbox.given_up(given_up) if given_up else ()
+            complained = [entry for entry in entries if entry.complained]
+            complaints = await self._outbox.complaints(complained) if complained else ()
             await self._outbox.advance(CONSUMER, entries[-1].stream_id)
             metrics.PROJECTED[CONSUMER].inc(len(entries))
             for entry, end in zip(given_up, ends, strict=True):
                 _tell(entry, end)
+            for entry, complaint in zip(complained, complaints, strict=True):
+                _tell_complaint(entry, complaint)
         return len(entries)
 
     async def _hold(self) -> bool:
@@ -203,6 +207,22 @@ def _tell(entry: EventEntry, end: Ended | None) -> None:
             age=max(end.at_ms - delivery.accepted_ms, 0) / 1000,
             size=delivery.size,
         )
+
+
+def _tell_complaint(entry: EventEntry, complaint: Complaint | None) -> None:
+    """Count and log one that is not forgotten."""
+    if complaint is None:
+        return
+    metrics.TENANTS.of(complaint.tenant or metrics.NO_TENANT)[metrics.COMPLAINED] += 1
+    message, _ = message_of(entry.delivery_id)
+    log.fate(
+        "complained",
+        message,
+        complaint.recipient,
+        domain=complaint.recipient.rpartition("@")[2],
+        tenant=complaint.tenant,
+        reason=complaint.kind,
+    )
 
 
 def _age(entries: Sequence[EventEntry]) -> float:

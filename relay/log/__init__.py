@@ -33,7 +33,7 @@ EVENTS = frozenset(
     {
         *("accepted", "repeated", "refused"),
         *("delivered", "deferred", "bounced", "expired", "cancelled", "held"),
-        "dsn",
+        *("dsn", "complained"),
     }
 )
 
@@ -192,7 +192,8 @@ def fate(
     sender: str = "",
     **about: Unpack[About],
 ) -> None:
-    """What became of a recipient: delivered, deferred, bounced, expired, cancelled or held.
+    """What became of a recipient: delivered, deferred, bounced, expired, cancelled or held; or it
+    `complained` about the message.
 
     Recipient, reply and sender are cleaned here. All else must be of Relay's own making or checked
     before: a domain, a host's name from the DNS, an address.

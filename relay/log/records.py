@@ -17,7 +17,8 @@ class Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     timestamp: datetime
     level: str
-    #: accepted, repeated or refused; delivered, deferred, bounced, expired, cancelled or held; dsn.
+    #: accepted, repeated or refused; delivered, deferred, bounced, expired, cancelled or held; dsn;
+    #: complained.
     event: str
     #: The message's id.
     id: str = ""

@@ -23,6 +23,7 @@ from relay.metrics.intake import *  # noqa: F403
 from relay.metrics.labels import reply_class as reply_class
 from relay.metrics.leases import *  # noqa: F403
 from relay.metrics.sites import SITES as SITES
+from relay.metrics.tenants import COMPLAINED as COMPLAINED
 from relay.metrics.tenants import NO_TENANT as NO_TENANT
 from relay.metrics.tenants import TENANTS as TENANTS
 from relay.metrics.work import *  # noqa: F403

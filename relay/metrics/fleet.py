@@ -84,7 +84,7 @@ STORE_MEMORY_MAX = fleet(
     "relay_store_memory_max_bytes", "That primary's memory limit; 0 where it has none."
 )
 TENANT_SHARE = fleet(
-    "relay_tenant_share_bytes",
+    "relay_lane_share_bytes",
     "What the open messages of one tenant may take up (store.tenant_share), once more than half of "
     "what may be used is; 0 where nothing limits it.",
 )
@@ -141,7 +141,7 @@ class _Families(Collector):
 
     def _tenants(self) -> Metric:
         tenants = GaugeMetricFamily(
-            "relay_tenant_stored_bytes",
+            "relay_lane_stored_bytes",
             "What the open messages of a tenant take up in the store, as its share counts it: "
             "content, and 700 octets a delivery. The tenants with most by name, the rest as other; "
             "messages without a tenant have no share and are not in it.",

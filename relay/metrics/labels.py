@@ -54,6 +54,7 @@ HTTP_ROUTES = (
     "reschedule",
     "send-now",
     "events",
+    "complaints",
     "document",
     "none",
 )

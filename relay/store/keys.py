@@ -24,6 +24,7 @@ script can change them together:
 | `shares` | hash | tenant -> octets that its open messages take up |
 | `m:<id>` | hash | a message's record: the fields below |
 | `c:<id>`, `c:<id>:<k>` | string | content, whole or in chunks |
+| `j:<id>` | hash, TTL | complaints about a message: the fields below |
 | `i:<hash>` | string, TTL | idempotency key -> message id and fingerprint |
 | `g:<holder>` | string, TTL | the last grant of leases to a holder |
 | `suspects` | hash | what is known of lost leases: scripts/lib/suspicion.lua has the fields |
@@ -34,6 +35,9 @@ Fields of a record: `m` as accepted; `o` open deliveries; `k` claims on the cont
 deferrals; `e<n>` ended by an operator, `r<n>` with this reply once its lease ends;
 `l<n>.<fence>.<holder>` leases that the store lost; `p` possible doubles; `w`
 admitted again; `b` what it counts for in `shares`.
+
+Fields of complaints: `n` how many; `t` the tenant; `#<n>` time, kind and recipient of one;
+`@<recipient>` token and number of that one's.
 
 A value of `paused` begins with h (held) or u (its lanes are being given back), 13 digits of time
 and then the reason. The empty field of `cursors` is trim's.
@@ -142,6 +146,10 @@ class PartitionKeys:
     def idempotency(self, digest: str) -> str:
         """What an idempotency key stands for."""
         return f"{self.prefix}i:{digest}"
+
+    def complaints(self, message: str) -> str:
+        """The complaints about a message."""
+        return f"{self.prefix}j:{message}"
 
     def grant(self, holder: str) -> str:
         """The last grant of leases to a holder."""

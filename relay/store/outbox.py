@@ -2,7 +2,8 @@
 
 An event is a letter and a fence: a accepted; d delivered, b bounced, f deferred, p possibly sent
 (no reply came, or a lease was lost); h held, x expired, c cancelled, r bounced by an operator. In
-upper case a DSN is due, and the content stays until `close`.
+upper case a DSN is due, and the content stays until `close`. j is a complaint about the message
+(scripts/complain.lua), its number in place of the fence.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from relay.store.codec import (
     decode_record,
     decode_stored,
 )
+from relay.store.complaints import Complaint, complaint_behind
 from relay.store.keys import partition_keys
 from relay.store.leasing import KEPT_DEFERRALS
 from relay.store.replies import NO_REPLY, last_attempt, reply_in
@@ -68,6 +70,11 @@ class EventEntry(Struct, frozen=True):
     def given_up(self) -> bool:
         """No attempt ended the delivery: it expired, or an operator cancelled or bounced it."""
         return self.kind.lower() in ("x", "c", "r")
+
+    @property
+    def complained(self) -> bool:
+        """A recipient complained about the message; the fence is the complaint's number."""
+        return self.kind == "j"
 
 
 class FinalOutcome(Struct, frozen=True):
@@ -160,6 +167,21 @@ class Outbox:
         found: list[Ended | None] = []
         for at in range(0, len(entries), _PAGE):
             found += await asyncio.gather(*map(self._ended, entries[at : at + _PAGE]))
+        return found
+
+    async def complaints(self, entries: Sequence[EventEntry]) -> list[Complaint | None]:
+        """The complaints that events tell of; None where one is forgotten or damaged."""
+        found: list[Complaint | None] = []
+        for entry in entries:
+            try:
+                found.append(
+                    await complaint_behind(
+                        self._client, self._keys, entry.delivery_id[:20], entry.fence
+                    )
+                )
+            except DamagedRecord as error:
+                observed.unreadable(error, delivery=entry.delivery_id)
+                found.append(None)
         return found
 
     async def close(self, outcomes: Sequence[FinalOutcome]) -> None:

@@ -73,11 +73,11 @@ async def test_tenants_that_take_up_most_are_shown_by_name_and_the_rest_together
     store_server.command("CONFIG", "SET", "maxmemory", "100mb")
     await Fleet(client, 1, doorbell, names=2, tenant_share=0.2).look_at_store()
     store_server.command("CONFIG", "SET", "maxmemory", "0")
-    assert value("relay_tenant_stored_bytes", tenant="acme") == 3700
-    assert value("relay_tenant_stored_bytes", tenant="initech") == 2700
-    assert value("relay_tenant_stored_bytes", tenant="hooli") is None
-    assert value("relay_tenant_stored_bytes", tenant="other") == 1550
-    assert value("relay_tenant_share_bytes") == 20 * 1024 * 1024
+    assert value("relay_lane_stored_bytes", tenant="acme") == 3700
+    assert value("relay_lane_stored_bytes", tenant="initech") == 2700
+    assert value("relay_lane_stored_bytes", tenant="hooli") is None
+    assert value("relay_lane_stored_bytes", tenant="other") == 1550
+    assert value("relay_lane_share_bytes") == 20 * 1024 * 1024
 
 
 async def test_deliveries_are_counted_by_age_with_the_bounds_of_qshape(

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import trustme
 
@@ -56,7 +57,9 @@ class Load(threading.Thread):
             with smtplib.SMTP("127.0.0.1", self._port) as confused:
                 confused.docmd("FOO")
             for tenant, token in self._tokens.items():
-                batch_over_http(self._api, token, f"{tenant}{number}", TENANTS[tenant])
+                ids = batch_over_http(self._api, token, f"{tenant}{number}", TENANTS[tenant])
+                if number % 20 == 1:
+                    ask(self._api, token, "/v1/complaints", {"message": ids[0]})
 
     def end(self) -> None:
         """Stop, and wait for it."""
@@ -64,19 +67,25 @@ class Load(threading.Thread):
         self.join(60)
 
 
-def batch_over_http(api: str, token: str, name: str, recipients: Sequence[str]) -> None:
-    """A message to each of these, in one call of the HTTP API."""
+def batch_over_http(api: str, token: str, name: str, recipients: Sequence[str]) -> list[str]:
+    """A message to each of these, in one call of the HTTP API; their ids."""
     messages = [
         {"from": "news@origin.test", "to": [one], "subject": name, "text": "hello"}
         for one in recipients
     ]
+    answer = ask(api, token, "/v1/messages:batch", {"messages": messages})
+    return [one["id"] for one in answer["results"]]
+
+
+def ask(api: str, token: str, path: str, fields: object) -> Any:
+    """What the HTTP API answers."""
     asked = urllib.request.Request(
-        f"{api}/v1/messages:batch",
-        data=json.dumps({"messages": messages}).encode(),
+        api + path,
+        data=json.dumps(fields).encode(),
         headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
     )
     with urllib.request.urlopen(asked, timeout=20) as answer:
-        answer.read()
+        return json.load(answer)
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from tests.support.complaints import report
 from tests.support.dns import Zone
 from tests.support.site import Manner, Site
 from tests.support.source import post, submit
@@ -115,7 +118,9 @@ def test_the_sender_of_what_an_operator_bounces_is_told_why(site: Site, system: 
     accepted = submit(
         system.port, post("sent-back", "a@sent-back.test", sender="closed@origin.test")
     )
-    system.until(lambda: system.left().get("later"))
+    system.relay("hold", accepted["sent-back"])
+    # It may have been under way just then.
+    system.until(lambda: system.left().get("held"))
     said = ("bounce", "--domain", "sent-back.test", "--reply", "This domain is closed")
     assert system.relay(*said, "--dry-run")["deliveries"] == 1
     assert system.relay(*said)["answers"] == {"bounced": 1}
@@ -130,6 +135,36 @@ def test_the_sender_of_what_an_operator_bounces_is_told_why(site: Site, system: 
     assert b"Status: 5.7.1\r\n" in report.content
     assert b"Diagnostic-Code: x-relay; 550 5.7.1 This domain is closed" in report.content
     assert b"Last-Attempt-Date" not in report.content
+
+
+def test_a_complaint_is_traced_back_to_the_message_that_was_delivered(
+    site: Site, system: System
+) -> None:
+    accepted = submit(system.port, post("unwanted", "fan@unwanted.test"))
+    system.until(lambda: site.ids()["unwanted"])
+    [taken] = site.for_recipient("fan@unwanted.test")
+    returned = taken.content.partition(b"\r\n\r\n")[0].replace(b"\r\n", b"\n")
+    arf = report(original="text/rfc822-headers", recipient="fan@unwanted.test")
+    head, mark, _ = arf.replace(b"\r\n", b"\n").rpartition(b"Received: from relay.test")
+    del mark
+    after = head + returned + b"\n--part1--\n"
+    noted = system.run("complaint", "--json", stdin=after)
+    assert noted.returncode == 0, noted.stderr
+    assert json.loads(noted.stdout) == {
+        "message": accepted["unwanted"],
+        "tenant": "",
+        "recipient": "fan@unwanted.test",
+        "kind": "abuse",
+        "answer": "noted",
+    }
+    told = system.run("tail", "--kind", "complained", "--json").stdout
+    assert accepted["unwanted"] in told
+    system.until(lambda: any(one.records("complained") for one in system.workers))
+    [shown] = system.relay("show", accepted["unwanted"])["complaints"]
+    assert shown["recipient"] == "fan@unwanted.test"
+    nothing = system.run("complaint", stdin=b"Subject: hello\n\nno report\n")
+    assert nothing.returncode == 65
+    assert "no complaint was noted: it is no multipart/report" in nothing.stderr
 
 
 @pytest.mark.parametrize("command", ["show", "cancel"])

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from relay.errors import SubmissionRefused
-from relay.feedback.outbox import Ended, EventEntry, FinalOutcome
+from relay.feedback.outbox import Complaint, Ended, EventEntry, FinalOutcome
 from relay.mail.reply import Reply
 from relay.submission import Accepted, Submission
 
@@ -22,6 +22,7 @@ class Memory:
         self.events: list[EventEntry] = []
         self.ends: dict[tuple[str, int], Ended] = {}
         self.outcomes_: dict[tuple[str, int], FinalOutcome] = {}
+        self.complaints_: dict[tuple[str, int], Complaint] = {}
         self.claims: set[tuple[str, int]] = set()
         self.cursor = ""
         self.role = ("", 0.0)
@@ -75,6 +76,10 @@ class Memory:
     async def given_up(self, entries: Sequence[EventEntry]) -> Sequence[Ended | None]:
         await self.point()
         return [self.ends.get((entry.delivery_id, entry.fence)) for entry in entries]
+
+    async def complaints(self, entries: Sequence[EventEntry]) -> Sequence[Complaint | None]:
+        await self.point()
+        return [self.complaints_.get((entry.delivery_id, entry.fence)) for entry in entries]
 
     async def close(self, outcomes: Sequence[FinalOutcome]) -> None:
         await self.point()

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 import pytest
 from msgspec import structs
 
+from relay import metrics
 from relay.errors import NewerRecord, StoreUnavailable, SubmissionRefused
-from relay.feedback.outbox import EventEntry, FinalOutcome
+from relay.feedback.outbox import Complaint, EventEntry, FinalOutcome
 from relay.feedback.projector import Projector, ProjectorOptions
 from relay.feedback.report import DsnOptions, dsn_id, reported, submission
 from relay.mail.delivery import Delivery, Record, Result
@@ -160,6 +161,26 @@ async def test_each_recipient_that_was_given_up_is_counted_once_whoever_is_told(
     for _ in range(3):
         await projector(memory).step()
     assert (expired.more, cancelled.more, bounced.more) == (3, 1, 1)
+
+
+async def test_each_complaint_is_counted_once_for_its_tenant() -> None:
+    memory = Memory()
+    complained = [Complaint(n, "acme", f"u{n}@d.example", "abuse", AT) for n in (1, 2)]
+    for one in complained:
+        memory.complaints_[f"{'01m5qrs':0<20}.0", one.number] = one
+        memory.add(("j", outcome(0, fence=one.number)))
+    memory.events = [
+        structs.replace(entry, delivery_id=f"{'01m5qrs':0<20}.0") for entry in memory.events
+    ]
+    forgotten = outcome(7, fence=1)
+    memory.add(("j", forgotten))
+    metrics.TENANTS.show(["acme"])
+    before = metrics.TENANTS.of("acme")[metrics.COMPLAINED]
+    for _ in range(3):
+        await projector(memory).step()
+    assert metrics.TENANTS.of("acme")[metrics.COMPLAINED] == before + 2
+    assert memory.cursor == memory.events[-1].stream_id
+    metrics.TENANTS.show([])
 
 
 async def test_what_is_given_up_and_forgotten_already_holds_nothing_up() -> None:

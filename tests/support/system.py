@@ -233,12 +233,12 @@ class System:
 
     # What operators see.
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         """Run a command."""
         settings: dict[str, Any] = {
             key: text for key, text in self.environment.items() if key.startswith("RELAY_")
         }
-        return run_relay(*arguments, **settings)
+        return run_relay(*arguments, stdin=stdin, **settings)
 
     def relay(self, *arguments: str) -> Any:
         """A command's JSON."""

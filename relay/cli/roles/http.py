@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from argparse import Namespace
 from ipaddress import ip_network
 
@@ -15,8 +14,10 @@ from relay.cli.roles.accepting import Accepting, accepting
 from relay.cli.roles.endpoint import endpoint
 from relay.cli.roles.identity import identity
 from relay.cli.roles.process import run
+from relay.cli.who import own_name
 from relay.config import Settings, load_settings
 from relay.config.values import split_endpoint
+from relay.console.complaints import ComplaintDesk
 from relay.console.events import Events
 from relay.console.status import StoreConsole
 from relay.identity import Identity
@@ -46,7 +47,7 @@ def http(arguments: Namespace) -> int:
 def service(settings: Settings, parts: Accepting, who: Identity, stop: asyncio.Event) -> Service:
     """What the API works with, from the settings."""
     limits, own = settings.smtp.limits, settings.http.limits
-    name = settings.smtp.hostname or socket.getfqdn()
+    name = own_name(settings)
     origin = Origin(
         way="http",
         limits=Limits(recipients=limits.recipients, size=limits.message_size),
@@ -59,6 +60,7 @@ def service(settings: Settings, parts: Accepting, who: Identity, stop: asyncio.E
         intake=Intake(parts.submitter, origin),
         console=StoreConsole(parts.client, partitions, parts.doorbell.ring),
         events=Events(parts.client, partitions),
+        complaints=ComplaintDesk(parts.client, partitions, own_name(settings)),
         callers=Callers(
             who,
             networks=[ip_network(network) for network in settings.open_networks],

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match, Route
 
 from relay import metrics
+from relay.ingress.http.complaining import Complaining
 from relay.ingress.http.document import document, page
 from relay.ingress.http.following import Following
 from relay.ingress.http.problems import answer, problem
@@ -34,6 +35,7 @@ def application(service: Service) -> Starlette:
     """All routes, over what they work with."""
     under_way = Open(service.options.requests)
     submitting, following = Submitting(service), Following(service)
+    complaining = Complaining(service)
     written = document()
 
     def route(path: str, method: str, name: str, scope: Scope, work: Endpoint) -> Route:
@@ -58,6 +60,7 @@ def application(service: Service) -> Starlette:
             route(f"{_ONE}:send-now", "POST", "send-now", "send", following.send_now),
             route(_ONE, "GET", "status", "read", following.status),
             route("/v1/events", "GET", "events", "read", following.events),
+            route("/v1/complaints", "POST", "complaints", "send", complaining.take),
             Route("/openapi.json", as_json, methods=["GET"]),
             Route("/docs", as_page, methods=["GET"]),
         ],

@@ -32,9 +32,18 @@ class Bodies:
         Who may ask without a token is told by the address alone, and so a web page elsewhere must
         not be able to have a browser ask: no form can send this type.
         """
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = _type(request)
         if kind != "application/json" and not kind.endswith("+json"):
             raise Refused(problem(415, "unsupported", "send application/json as Content-Type"))
+        return await self._whole(request)
+
+    async def message(self, request: Request) -> bytes:
+        """The body of a request that says it is a message (message/rfc822). Raises Refused."""
+        if _type(request) != "message/rfc822":
+            raise Refused(problem(415, "unsupported", "send message/rfc822 as Content-Type"))
+        return await self._whole(request)
+
+    async def _whole(self, request: Request) -> bytes:
         packed = await self._read(request)
         coding = request.headers.get("content-encoding", "identity").strip().lower()
         if coding == "identity":
@@ -74,6 +83,10 @@ class Bodies:
 
     def _too_large(self) -> Refused:
         return Refused(problem(413, "too-large", f"a body has {self._most} octets at most"))
+
+
+def _type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _gunzip(packed: bytes, most: int) -> bytes:

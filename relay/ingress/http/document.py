@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from relay.console.complaints import ComplaintView
 from relay.console.events import EventView
 from relay.console.views import MessageView
+from relay.ingress.http.complaining import REPORT, NewComplaint
 from relay.ingress.http.following import MOST_LISTED, Cancelled, Listed, Reschedule, Rescheduled
 from relay.ingress.http.problems import Problem
 from relay.ingress.http.submitting import BatchResults
@@ -19,7 +21,7 @@ from relay.version import __version__
 
 _TYPES = (
     *(Message, Accepted, BatchResults, MessageView, Cancelled, Rescheduled, Reschedule, Listed),
-    *(EventView, Problem),
+    *(EventView, Problem, NewComplaint, ComplaintView),
 )
 _REF = "#/components/schemas/{name}"
 _ABOUT = """\
@@ -111,6 +113,14 @@ def _paths() -> Object:
                 "Attempt what is not delivered yet now", "", {"200": "Rescheduled"}, one
             )
         },
+        "/v1/complaints": {
+            "post": _operation(
+                "Note that a recipient complained: a feedback report (RFC 5965), or its message",
+                "NewComplaint",
+                {"202": "ComplaintView"},
+                raw=REPORT,
+            )
+        },
         "/v1/events": {
             "get": _operation(
                 "Follow events as they happen (server-sent events, each with an EventView as data)",
@@ -129,6 +139,7 @@ def _operation(
     parameters: list[Object] | None = None,
     *,
     key: bool = False,
+    raw: str = "",
 ) -> Object:
     found: Object = {
         "summary": summary,
@@ -150,7 +161,10 @@ def _operation(
     if body:
         found["requestBody"] = {
             "required": True,
-            "content": {"application/json": {"schema": {"$ref": _REF.format(name=body)}}},
+            "content": {
+                "application/json": {"schema": {"$ref": _REF.format(name=body)}},
+                **({raw: {"schema": {"type": "string", "format": "binary"}}} if raw else {}),
+            },
         }
     return found
 

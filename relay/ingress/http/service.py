@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from relay import log, metrics
 from relay.api.intake import Intake
+from relay.console.complaints import ComplaintDesk
 from relay.console.events import Events
 from relay.console.status import StoreConsole
 from relay.identity import Identity
@@ -45,6 +46,7 @@ class Service(Struct, frozen=True, kw_only=True):
     intake: Intake
     console: StoreConsole
     events: Events
+    complaints: ComplaintDesk
     callers: Callers
     identity: Identity
     bodies: Bodies
