@@ -6,6 +6,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from relay.config.values import split_endpoint
 from relay.console import routing
 from relay.delivery.dispatcher import Dispatcher
 from relay.delivery.heartbeat import Heartbeat
-from relay.delivery.route import Router
 from relay.errors import RelayError
 from relay.feedback.projector import CONSUMER, Projector, ProjectorOptions
 from relay.ingress.health import HealthServer
@@ -34,6 +34,7 @@ from relay.store.paths import Paths
 from relay.store.roster import Roster
 from relay.store.servers import servers_of, single
 from relay.store.spool import Spool
+from relay.store.sts_shelf import StsShelf
 from relay.store.timing import Timing
 from relay.submission import Submitter
 from relay.upkeep import Pump, Retains, Retention
@@ -114,9 +115,11 @@ class Engine:
         settings = self._settings
         if settings.tracing.enabled:
             tracing.start("worker", settings.tracing.endpoint, settings.tracing.ratio)
+        if settings.delivery.security.dane:
+            import_module("relay.smtp.dane")
         await self._access.open(settings.store.partitions, settings.store.replicas)
-        router = Router(
-            Resolver(routing.resolver_options(settings)), routing.route_options(settings)
+        router = routing.router(
+            settings, Resolver(routing.resolver_options(settings)), StsShelf(self._client)
         )
         self._dispatcher = dispatcher = Dispatcher(
             options.dispatch_options(settings, self._holder),

@@ -10,17 +10,12 @@ from relay.delivery.dispatcher import DispatchOptions
 from relay.delivery.table import TableOptions
 from relay.feedback.report import DsnOptions
 from relay.policy.retry import RetrySchedule
-from relay.smtp.options import ConnectOptions, SessionLimits, Timeouts, TlsMode
+from relay.policy.tls import policy_of
+from relay.smtp.options import ConnectOptions, SessionLimits, Timeouts
 from relay.store.control import ControlOptions
 from relay.store.leasing import LeaseOptions
 from relay.store.paths import PathOptions
 from relay.store.timing import TimingOptions
-
-_TLS = {
-    "none": TlsMode.NONE,
-    "opportunistic": TlsMode.OPPORTUNISTIC,
-    "required": TlsMode.ENCRYPTED,
-}
 
 
 def _ms(seconds: float) -> int:
@@ -99,7 +94,8 @@ def connect_options(settings: Settings, permitted: Callable[[str], bool]) -> Con
         hello=delivery.ehlo_name or settings.smtp.hostname or socket.getfqdn(),
         permitted=permitted,
         source=delivery.source_address,
-        tls=_TLS[delivery.tls],
+        tls=policy_of(delivery.tls).mode,
+        authorities=delivery.security.authorities,
         timeouts=Timeouts(
             connect=times.connect,
             greeting=times.greeting,

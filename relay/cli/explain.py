@@ -15,12 +15,13 @@ from relay.cli.store import open_store
 from relay.config import Settings, load_settings
 from relay.console import routing
 from relay.console.explain import Destination, Explained, Explainer, Explanation
-from relay.delivery.route import Router
 from relay.errors import ConfigError
 from relay.lookup.resolver import Resolver
 from relay.mail.address import BadAddress, parse_mailbox
 from relay.policy.routes import RouteTable
 from relay.policy.shaping import Shaping
+from relay.policy.tls import policy_of
+from relay.store.sts_shelf import StsShelf
 
 
 def explain(arguments: Namespace) -> int:
@@ -55,9 +56,9 @@ def explanation(view: Explanation) -> RenderableType:
 async def _open(settings: Settings) -> AsyncIterator[Explainer]:
     options = routing.route_options(settings)
     resolver = Resolver(routing.resolver_options(settings))
-    router = Router(resolver, options)
     try:
         async with open_store(settings) as client:
+            router = routing.router(settings, resolver, StsShelf(client))
             yield Explainer(
                 client,
                 settings.store.partitions,
@@ -65,9 +66,10 @@ async def _open(settings: Settings) -> AsyncIterator[Explainer]:
                 router=router,
                 table=RouteTable(options.routes, options.port),
                 shaping=Shaping(routing.limits(settings)),
+                tls=policy_of(settings.delivery.tls).mode,
             )
     finally:
-        await router.close()
+        await resolver.close()
 
 
 def _address(text: str) -> str:
@@ -94,5 +96,6 @@ def _explained(one: Explained) -> Text:
 
 def _facts(of: Destination) -> list[tuple[str, str]]:
     facts = [("goes by", of.by), ("hosts", ", ".join(of.hosts)), ("site", of.site)]
-    facts += [("addresses", ", ".join(of.addresses)), ("path", of.path)]
+    facts += [("addresses", ", ".join(of.addresses)), ("TLS", ", ".join(of.tls))]
+    facts += [("path", of.path)]
     return [(name, value) for name, value in facts if value]

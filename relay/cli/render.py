@@ -171,7 +171,7 @@ def _attempts(attempts: Sequence[AttemptView]) -> Table:
             attempt.at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
             f"{attempt.took_ms} ms",
             Text(place),
-            attempt.tls or "-",
+            Text(f"{attempt.tls} ({attempt.verified})" if attempt.verified else attempt.tls or "-"),
             Text(reply(attempt)),
         )
     return table

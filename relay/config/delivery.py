@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
-from relay.config.values import Address, Duration, Group, Nameservers, Networks, Rate, Routes
+from relay.config.values import (
+    Address,
+    Addresses,
+    Duration,
+    Group,
+    Nameservers,
+    Networks,
+    Rate,
+    Routes,
+    TlsLevel,
+    TlsPolicies,
+)
 from relay.policy.retry import RetrySchedule
 
 _SCHEDULE = RetrySchedule()
@@ -88,6 +99,38 @@ class SessionSettings(Group):
     )
 
 
+class SecuritySettings(Group):
+    """TLS with hosts beyond `delivery.tls` (docs/security.md). What a domain publishes wins over
+    both tables: DANE over MTA-STS. What is not safe enough waits; it is never sent all the same."""
+
+    policies: TlsPolicies = Field(
+        default={},
+        description="Levels as in `delivery.tls` for single domains: `example.com`, "
+        "`*.example.com` for all below it, or a smart host's name; such as `secure` or "
+        "`verified match=mx.example.net:.example.org`. A domain with none or opportunistic is an "
+        "exception: what it publishes does not count.",
+    )
+    authorities: str = Field(
+        default="",
+        description="File of the certificates (PEM) that vouch for hosts; empty: the system's.",
+    )
+    mta_sts: bool = Field(
+        default=True,
+        description="Whether the policies that domains publish by MTA-STS (RFC 8461) are followed. "
+        "They are fetched over HTTPS, port 443, from `mta-sts.` and the domain.",
+    )
+    dane: bool = Field(
+        default=False,
+        description="Whether TLSA records of hosts are followed (DANE, RFC 7672). The nameservers "
+        "must validate DNSSEC, and be on this machine or among `validating`.",
+    )
+    validating: Addresses = Field(
+        default=(),
+        description="Nameservers elsewhere that validate DNSSEC and are reached by a way on which "
+        "nobody can change what they say.",
+    )
+
+
 class DeliverySettings(Group):
     """How messages leave."""
 
@@ -111,10 +154,12 @@ class DeliverySettings(Group):
     source_address: Address = Field(
         default="", description="Local address to connect from; empty: the system chooses."
     )
-    tls: Literal["opportunistic", "none", "required"] = Field(
+    tls: TlsLevel = Field(
         default="opportunistic",
-        description="opportunistic: STARTTLS where offered, any certificate, in the clear where "
-        "it fails. required: never in the clear. none: never TLS.",
+        description="opportunistic (Postfix: may): STARTTLS where offered, any certificate, in the "
+        "clear where it fails. required (encrypt): never in the clear. verified (verify): with a "
+        "certificate for the host's name. secure: for the domain's name or one below it, or for "
+        "the names behind `match=`. none: never TLS.",
     )
     hosts: int = Field(
         default=5, ge=1, le=100, description="Hosts of a site that one attempt tries."
@@ -128,6 +173,7 @@ class DeliverySettings(Group):
     attempts: int = Field(
         default=2000, ge=1, le=100_000, description="Attempts at once in one worker process."
     )
+    security: SecuritySettings = SecuritySettings()
     timeouts: TimeoutSettings = TimeoutSettings()
     concurrency: ConcurrencySettings = ConcurrencySettings()
     rates: RateSettings = RateSettings()

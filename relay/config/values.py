@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from relay.errors import ConfigError
 from relay.mail.extensions import OFFERED
 from relay.policy.shaping import rate_of
+from relay.policy.tls import policy_of
 from relay.store.servers import CLUSTER_SCHEMES, SENTINEL_SCHEMES, servers_of
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -186,10 +187,26 @@ def mapped(value: object) -> object:
     return {key.strip(): item.strip() for key, _, item in pairs}
 
 
+def levelled(value: object) -> object:
+    """The same of domain=level pairs; a level may have names of its own behind `match=`."""
+    try:
+        return mapped(value)
+    except ValueError as error:
+        if isinstance(error, json.JSONDecodeError):
+            raise
+        raise ValueError('is no table: write "example.com=secure,*.example.net=none"') from None
+
+
 def rate(text: str) -> str:
     """A rate as it is written, or "" for none."""
     if text:
         rate_of(text)
+    return text
+
+
+def tls_level(text: str) -> str:
+    """A level of TLS, perhaps with names, as it is written."""
+    policy_of(text)
     return text
 
 
@@ -224,6 +241,15 @@ Rate = Annotated[str, AfterValidator(rate), Kind("rate")]
 Address = Annotated[str, AfterValidator(address), Kind("IP address")]
 Routes = Annotated[
     dict[str, Endpoint], BeforeValidator(mapped), Kind("table of domain = host:port")
+]
+Addresses = Annotated[
+    tuple[Annotated[str, AfterValidator(address)], ...],
+    BeforeValidator(listed),
+    Kind("list of IP addresses"),
+]
+TlsLevel = Annotated[str, AfterValidator(tls_level), Kind("TLS level")]
+TlsPolicies = Annotated[
+    dict[str, TlsLevel], BeforeValidator(levelled), Kind("table of domain = TLS level")
 ]
 _SINGLE = ("redis", "rediss", "unix", "redis+socket", *SENTINEL_SCHEMES)
 Url = Annotated[str, AfterValidator(url("http", "https")), Kind("URL")]

@@ -20,7 +20,7 @@ from relay.console.findings import (
     why_delivery,
 )
 from relay.console.records import moment, reply_line
-from relay.delivery.route import Router
+from relay.delivery.route import Route, Router
 from relay.delivery.unroutable import RouteFailure
 from relay.errors import NoSuchMessage
 from relay.lookup.answers import Hosts, LookupFailed, MailHosts, NoAddress, NullMx
@@ -28,8 +28,10 @@ from relay.lookup.resolver import Resolver
 from relay.mail.delivery import Attempt
 from relay.mail.ids import delivery_id, is_message_id, partition_of
 from relay.mail.reply import Reply
+from relay.policy.needs import domain_of
 from relay.policy.routes import RouteTable
 from relay.policy.shaping import Shaping
+from relay.policy.tls import Requirement, TlsMode, described
 from relay.store.client import StoreClient
 from relay.store.codec import Place
 from relay.store.paths import Path, Paths
@@ -55,6 +57,8 @@ class Destination(Struct, frozen=True):
     permanent: bool = False
     #: How the fleet's limits for the site stand, "" without a route.
     path: str = ""
+    #: What TLS each host needs, as in "mx.example.com: verified, by mta-sts".
+    tls: tuple[str, ...] = ()
 
 
 class Explained(Struct, frozen=True):
@@ -87,7 +91,9 @@ class Explainer:
         router: Router,
         table: RouteTable,
         shaping: Shaping,
+        tls: TlsMode = TlsMode.OPPORTUNISTIC,
     ) -> None:
+        self._usual = Requirement(tls)
         self._partitions = partitions
         self._status = Status(client, partitions)
         self._waiting = Waiting(client, partitions)
@@ -148,9 +154,9 @@ class Explainer:
         recipients = tuple(recipient.address for recipient in one.delivery.recipients)
         return Explained(name, recipients, tuple(findings), destination)
 
-    async def _destination(self, domain: str) -> tuple[Destination, list[Finding]]:
-        """Where the domain's mail goes, and what keeps all of it."""
-        found = await self._router.route(domain)
+    async def _destination(self, queue: str) -> tuple[Destination, list[Finding]]:
+        """Where the queue's mail goes, and what keeps all of it."""
+        domain, found = domain_of(queue), await self._router.route(queue)
         by, hosts = await self._hosts(domain)
         findings = []
         if not await self._roster.workers():
@@ -169,8 +175,13 @@ class Explainer:
             site=found.site,
             addresses=tuple(f"{one.host} [{one.address}]:{one.port}" for one in found.candidates),
             path=path_line(state, limits),
+            tls=self._tls(found),
         )
         return destination, [*findings, *path_findings(state, limits)]
+
+    def _tls(self, route: Route) -> tuple[str, ...]:
+        needs = {one.host: one.needs or self._usual for one in route.candidates}
+        return tuple(f"{host}: {described(one)}" for host, one in needs.items())
 
     async def _hosts(self, domain: str) -> tuple[str, tuple[str, ...]]:
         """What decides, and the hosts that it names."""

@@ -110,7 +110,7 @@ class Operations:
         # What is held as a whole stays where it is, and is not held one by one besides.
         passive = verb == "hold" and bool(whole)
         async for portion in self.selected(verb, selection):
-            domains.update(one.stored.queue for one in portion)
+            domains.update(one.stored.domain for one in portion)
             if not dry_run and not passive:
                 answers.update(await say(portion))
         done = Done(
@@ -134,7 +134,7 @@ class Operations:
             raise ValueError("sites are asked for, and nobody finds them")
         domains = {paused.name for paused in await self._control.paused() if paused.kind == "queue"}
         async for portion in self.selected(verb, selection.anywhere):
-            domains.update(one.stored.queue for one in portion)
+            domains.update(one.stored.domain for one in portion)
         found = await self._sites.of(domains)
         there = {domain for domain, site in found.items() if site in selection.sites}
         return there, sum(not site for site in found.values())
@@ -221,4 +221,4 @@ def _can(verb: Verb, one: Met) -> bool:
 
 
 def _candidate(one: Met, tags: Collection[str]) -> Candidate:
-    return Candidate(one.message, one.stored.queue, one.tenant, one.accepted_ms, tags)
+    return Candidate(one.message, one.stored.domain, one.tenant, one.accepted_ms, tags)

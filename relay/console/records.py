@@ -77,7 +77,7 @@ def listed_view(listed: Listed) -> ListedView:
     return ListedView(
         message=listed.id[:20],
         delivery=listed.id,
-        domain=stored.queue,
+        domain=stored.domain,
         state=stored.place.name.lower(),
         sender=delivery.sender,
         recipients=tuple(one.address for one in delivery.recipients),
@@ -91,7 +91,7 @@ def listed_view(listed: Listed) -> ListedView:
 
 def domains_of(message: StoredMessage) -> dict[int, str]:
     """The domain of each delivery, by its number."""
-    domains = {each.number: each.stored.queue for each in message.open}
+    domains = {each.number: each.stored.domain for each in message.open}
     for over in message.outcomes:
         ended = over.ended
         to = (
@@ -162,6 +162,7 @@ def _attempt_view(attempt: Attempt, result: Result) -> AttemptView:
         code=result.code,
         enhanced=result.enhanced,
         text=result.text,
+        verified=attempt.verified,
     )
 
 

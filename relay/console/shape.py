@@ -82,7 +82,7 @@ class Shape:
             looked_at += len(portion.met)
             for one in portion.met:
                 if state in ("all", state_of(one, whole)):
-                    name = one.stored.queue if by == "domain" else one.tenant
+                    name = one.stored.domain if by == "domain" else one.tenant
                     found[name][column(now_ms - one.accepted_ms)] += portion.weight
         every = [sum(ages) for ages in zip(*found.values(), strict=True)] or [0.0] * (len(AGES) + 1)
         first = sorted(found.items(), key=lambda item: (-sum(item[1]), item[0]))[:limit]
@@ -108,7 +108,7 @@ def column(age_ms: int) -> int:
 def state_of(one: Met, whole: Collection[tuple[str, str]]) -> State:
     """What `relay queue` calls it; `whole` has the queues and tenants that are held as a whole."""
     state = _STATES[one.stored.place]
-    paused = ("queue", one.stored.queue) in whole or ("tenant", one.tenant) in whole
+    paused = ("queue", one.stored.domain) in whole or ("tenant", one.tenant) in whole
     return "held" if state == "waiting" and paused else state
 
 

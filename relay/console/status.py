@@ -23,6 +23,7 @@ from relay.errors import NoSuchMessage
 from relay.mail.delivery import Attempt
 from relay.mail.ids import is_message_id, message_of, partition_of
 from relay.mail.reply import Reply
+from relay.policy.needs import domain_of
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.cluster import client_of
 from relay.store.complaints import Complaints
@@ -83,7 +84,9 @@ class StoreConsole:
     async def queues(self, *, domain: str = "", limit: int = 100) -> QueuesView:
         """The fullest queues first, or the queue of one domain."""
         counts = await self._queues.count()
-        chosen = [count for count in counts.queues if domain in ("", count.queue)]
+        chosen = [
+            count for count in counts.queues if domain in ("", count.queue, domain_of(count.queue))
+        ]
         totals = counts.totals
         # What is ready in a queue that is held as a whole does not wait for a worker.
         aside = sum(count.ready for count in counts.queues if count.paused)

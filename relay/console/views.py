@@ -52,7 +52,8 @@ class AttemptView(Struct, frozen=True):
     host: str
     #: The IP address that was connected to, "" where none was.
     address: str
-    #: The TLS version, "" in the clear.
+    #: The TLS version, "" in the clear; and by what the host's certificate was verified (settings,
+    #: mta-sts, dane, message), "" where it was not.
     tls: str
     #: When it ended.
     at: datetime
@@ -61,6 +62,7 @@ class AttemptView(Struct, frozen=True):
     code: int
     enhanced: str
     text: str
+    verified: str = ""
 
 
 class RecipientView(Struct, frozen=True):

@@ -18,6 +18,7 @@ from relay.mail.outcome import Bounced, Deferred, Failure, Outcome, Scope
 from relay.mail.reply import Reply
 from relay.policy.category import category
 from relay.policy.classify import classify
+from relay.policy.needs import domain_of
 from relay.policy.retry import RetrySchedule, wait
 from relay.smtp.session import Session
 from relay.store.leasing import Lease, Leasing, Settlement
@@ -95,6 +96,7 @@ class Conclusions:
             host=session.target.host,
             address=session.target.address,
             tls=session.tls,
+            verified=session.verified,
             dsn=session.features.dsn,
             site=job.path.name.site,
         )
@@ -139,11 +141,12 @@ class Conclusions:
                 recipient.address,
                 outcome.reply,
                 sender=lease.delivery.sender,
-                domain=lease.queue,
+                domain=domain_of(lease.queue),
                 site=where.site,
                 host=where.host,
                 address=where.address,
                 tls=where.tls,
+                verified=where.verified,
                 attempt=lease.attempts + 1,
                 took=where.took_ms / 1000,
                 age=age,
@@ -204,11 +207,12 @@ def _trace(lease: Lease, outcomes: Sequence[Outcome], where: Circumstances) -> N
     attributes: dict[str, str | int] = {
         "relay.message": lease.message,
         "relay.attempt": lease.attempts + 1,
-        "relay.domain": lease.queue,
+        "relay.domain": domain_of(lease.queue),
         "relay.site": where.site,
         "server.address": where.host,
         "network.peer.address": where.address,
         "relay.tls": where.tls,
+        "relay.tls.verified": where.verified,
         "smtp.reply": outcomes[0].reply.code,
         **{f"relay.{word}": count for word, count in fates.items()},
     }

@@ -92,7 +92,9 @@ class Dispatcher:
             leasing, self.book, options.schedule, lambda job: self.hand.end(job)
         )
         self.nowhere = Nowhere(self, self._leaser, paths, shaping)
-        self._paths: dict[Path, EgressPath] = {}
+        #: By what their sessions need, too: none is used for mail that needs more than it was
+        #: opened with.
+        self._paths: dict[tuple[Path, str], EgressPath] = {}
         self._intake = Intake(router, self._routed, self.do)
         self._tasks: set[asyncio.Task[None]] = set()
         self._rung: dict[Queue, float] = {}
@@ -121,9 +123,10 @@ class Dispatcher:
 
     def _path_of(self, route: Route) -> EgressPath:
         name = Path(route.source, route.site)
-        path = self._paths.get(name)
+        key = name, route.security
+        path = self._paths.get(key)
         if path is None:
-            path = self._paths[name] = EgressPath(self, name, route)
+            path = self._paths[key] = EgressPath(self, name, route)
         return path
 
     def ring_others(self, queue: Queue) -> None:
@@ -197,7 +200,7 @@ class Dispatcher:
         found = await connect(target, self._connecting)
         if isinstance(found, Session):
             metrics.CONNECTIONS.inc()
-            metrics.TLS[found.tls or "none", level(found.tls, self._connecting.tls)].inc()
+            metrics.TLS[found.tls or "none", level(found.tls, found.verified)].inc()
         else:
             metrics.CONNECTIONS_FAILED[found.phase].inc()
             _log.info(
@@ -329,11 +332,11 @@ class Dispatcher:
             for path in list(self._paths.values()):
                 path.staff.end(at_once=True)
         self._tended_at = moment
-        for number, (name, path) in enumerate(list(self._paths.items())):
+        for number, (key, path) in enumerate(list(self._paths.items())):
             path.staff.tend()
             if path.idle:
                 self.table.forget(path)
-                del self._paths[name]
+                del self._paths[key]
             if number % 50 == 49:
                 await asyncio.sleep(0)
         horizon = self.loop.time() - _RING_AGAIN

@@ -29,7 +29,7 @@ Parted = Callable[[Left | None, Failure | None], None]
 _log = log.logger("relay.delivery")
 
 #: Failures in these phases say nothing about the site.
-_NOT_THE_SITE = ("local", "content")
+_NOT_THE_SITE = ("local", "content", "starttls")
 
 
 class _Question(Struct):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from relay.delivery.alone import Alone
 from relay.delivery.job import Job
 from relay.delivery.table import AttemptTable
+from relay.policy.needs import domain_of
 from relay.store.codec import Flag
 from relay.store.leasing import Lease, Leasing
 
@@ -82,7 +83,7 @@ class Hand:
         return [
             {
                 "delivery": job.lease.id,
-                "domain": job.lease.queue,
+                "domain": domain_of(job.lease.queue),
                 "site": job.path.name.site,
                 "fence": job.lease.fence,
                 "leased_s": round(moment - job.leased_at, 3),

@@ -26,6 +26,8 @@ class Circumstances(Struct, frozen=True):
     host: str = ""
     address: str = ""
     tls: str = ""
+    #: By what the host's certificate was verified, "" where it was not.
+    verified: str = ""
     #: The host knows DSN.
     dsn: bool = False
     #: Empty where no host was to be asked.
@@ -61,6 +63,7 @@ def judge(
             for recipient, word, outcome in zip(delivery.recipients, fates, outcomes, strict=True)
         ),
         where.dsn,
+        where.verified,
     )
     left = tuple(
         recipient

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import structs
 
+from relay import log
 from relay.delivery.path import Queue
 from relay.delivery.supply import Leaser, Want
 from relay.delivery.unroutable import RouteFailure
@@ -14,7 +16,7 @@ from relay.mail.reply import Reply
 from relay.policy.shaping import Shaping
 from relay.store.codec import Flag
 from relay.store.keys import reference
-from relay.store.leasing import MOST_DELIVERIES, Grant
+from relay.store.leasing import MOST_DELIVERIES, Grant, Lease
 from relay.store.paths import Ask, Parting, Path, Paths
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 #: The shortest rest, in ms, where the store could not say.
 _SHORTEST_REST = 5000
+_log = log.logger("relay.delivery")
 
 
 class Nowhere:
@@ -41,6 +44,18 @@ class Nowhere:
             self._bounce(queue, failure.reply)
         else:
             self._desk.do(self._rest(queue, failure.reply))
+
+    def unsafe(self, leases: Sequence[Lease], queues: Sequence[Queue], why: RouteFailure) -> None:
+        """No host is safe enough for these queues; nothing of them is in hand."""
+        _log.info("no host is safe enough", first=queues[0][1], reason=str(why.reply))
+        self._desk.do(self._give_up(leases, queues, why))
+
+    async def _give_up(
+        self, leases: Sequence[Lease], queues: Sequence[Queue], why: RouteFailure
+    ) -> None:
+        await self._desk.release(leases)
+        for queue in queues:
+            self.take(queue, why)
 
     def _bounce(self, queue: Queue, reply: Reply) -> None:
         def granted(grant: Grant | None) -> None:

@@ -15,6 +15,7 @@ from relay import metrics
 from relay.delivery.job import Job
 from relay.delivery.route import Route
 from relay.delivery.staff import Staff
+from relay.delivery.unroutable import insufficient
 from relay.mail.exchange import RecipientReply
 from relay.mail.outcome import Failure
 from relay.smtp.session import Session
@@ -217,6 +218,17 @@ class EgressPath:
             # What would have been sent is traffic too: who looks for a dead site is to find it.
             metrics.SITES.meet(self.name.site, len(leases) + len(queues))
             self.dispatcher.park(leases, queues, wait_ms, reason)
+
+    def unsafe(self, failure: Failure) -> None:
+        """The hosts lack what this mail needs, and no session is left. That is no fault of the
+        site, whose other mail goes on: the queues rest by themselves, or their mail is returned."""
+        leases = self.give_up()
+        queues = dict.fromkeys([*self.queues, *((one.partition, one.queue) for one in leases)])
+        self.queues.clear()
+        self.dispatcher.table.forget(self)
+        if queues:
+            why = insufficient(failure, self.route.need)
+            self.dispatcher.nowhere.unsafe(leases, list(queues), why)
 
     # What sessions ask and tell (relay.smtp.transaction.Driver).
 

@@ -26,6 +26,8 @@ class Reachable:
         self.hosts: list[RankedTargets] = []
         #: Until when all of it holds.
         self.expires = expires
+        #: Those whose addresses are signed.
+        self.signed: set[str] = set()
         self._resolver = resolver
         self._refusal = refusal
         self._port = port
@@ -60,6 +62,8 @@ class Reachable:
         if not isinstance(answer, Addresses):
             self._missing.append(host)
             return
+        if answer.signed:
+            self.signed.add(host)
         targets = []
         for address in answer.addresses:
             why = self._refusal(address)

@@ -11,27 +11,40 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 
 from msgspec import Struct
 
 from relay.delivery.reachable import RankedTargets, Reachable
-from relay.delivery.unroutable import RouteFailure, bad_literal, looping, unreachable, unroutable
+from relay.delivery.securing import NO_STS, Securing, SecurityOptions, Subject
+from relay.delivery.unroutable import (
+    RouteFailure,
+    bad_literal,
+    looping,
+    unknown,
+    unreachable,
+    unroutable,
+)
 from relay.lookup.answers import Hosts
 from relay.lookup.cache import Cache
+from relay.lookup.mta_sts import MtaSts, Sts
 from relay.lookup.own import is_own
 from relay.lookup.resolver import Resolver
 from relay.policy.endpoint import Endpoint
 from relay.policy.hosts import candidates, in_order, without_own
 from relay.policy.names import normal
+from relay.policy.needs import Need, parted
 from relay.policy.routes import RouteTable
 from relay.policy.site import site_name, site_of_smart_host
 from relay.policy.targets import networks, plain, refusal
+from relay.policy.tls import key_of
 from relay.smtp.options import Target
 
 #: How long what the settings alone decide is kept, in seconds: they do not change.
 _FIXED = 3600.0
+#: How long it is kept at most that none of a domain's hosts may be used, in seconds.
+_UNSAFE = 300.0
 
 
 class RouteOptions(Struct, frozen=True):
@@ -51,6 +64,7 @@ class RouteOptions(Struct, frozen=True):
     own_addresses: frozenset[str] = frozenset()
     #: Whether mail to user@[192.0.2.1] is delivered.
     address_literals: bool = False
+    security: SecurityOptions = SecurityOptions()
     #: Routes that are kept at most.
     cache_size: int = 100_000
 
@@ -65,6 +79,9 @@ class Route(Struct, frozen=True):
     candidates: tuple[Target, ...]
     source: str = ""
     hosts: tuple[RankedTargets, ...] = ()
+    #: What sessions with these hosts need, as a key: one is used for mail of the same key alone.
+    security: str = ""
+    need: Need = Need.USUAL
 
     def order(self, chance: Callable[[], float] = random.random) -> tuple[Target, ...]:
         """The candidates with hosts of equal preference in a new random order, for one attempt."""
@@ -92,7 +109,10 @@ class Router:
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
         is_own: Callable[[str], bool] = is_own,
+        sts: MtaSts | None = None,
     ) -> None:
+        self._sts = sts
+        self._securing = Securing((options or RouteOptions()).security, resolver, sts)
         self._is_own = is_own
         self._resolver = resolver
         self._options = options or RouteOptions()
@@ -105,20 +125,21 @@ class Router:
         self._kept: Cache[str, _Kept] = Cache(self._options.cache_size)
         self._finding: dict[str, asyncio.Task[Route | RouteFailure]] = {}
 
-    def cached(self, domain: str) -> Route | RouteFailure | None:
-        """What is known of the domain's route now; None where `route` has to find it."""
-        kept = self._kept.get(domain, self._clock())
+    def cached(self, queue: str) -> Route | RouteFailure | None:
+        """What is known of the queue's route now; None where `route` has to find it."""
+        kept = self._kept.get(queue, self._clock())
         return None if kept is None else kept.found
 
-    async def route(self, domain: str) -> Route | RouteFailure:
-        """The route of a domain (an A-label in lower case), found once however many wait for it."""
-        known = self.cached(domain)
+    async def route(self, queue: str) -> Route | RouteFailure:
+        """The route of a queue: of a domain (an A-label in lower case) as `relay.policy.needs`
+        names it for mail with a need. It is found once, however many wait for it."""
+        known = self.cached(queue)
         if known is not None:
             return known
-        task = self._finding.get(domain)
+        task = self._finding.get(queue)
         if task is None:
-            task = asyncio.get_running_loop().create_task(self._find(domain))
-            self._finding[domain] = task
+            task = asyncio.get_running_loop().create_task(self._find(queue))
+            self._finding[queue] = task
         # Shielded: one who gives up waiting does not take the route from the others.
         return await asyncio.shield(task)
 
@@ -146,23 +167,39 @@ class Router:
             task.cancel()
         await asyncio.gather(*finding, return_exceptions=True)
         self._finding.clear()
+        if self._sts is not None:
+            await self._sts.close()
         await self._resolver.close()
 
-    async def _find(self, domain: str) -> Route | RouteFailure:
+    async def _find(self, queue: str) -> Route | RouteFailure:
         try:
-            kept = await self._decide(domain)
-            self._kept.put(domain, kept)
+            try:
+                domain, need = parted(queue)
+            except ValueError:
+                kept = _Kept(unknown(queue), self._clock() + _FIXED)
+            else:
+                kept = await self._decide(domain, need)
+            self._kept.put(queue, kept)
             return kept.found
         finally:
-            self._finding.pop(domain, None)
+            self._finding.pop(queue, None)
 
-    async def _decide(self, domain: str) -> _Kept:
+    async def _decide(self, domain: str, need: Need) -> _Kept:
         smart_host = self._table.find(domain)
         if smart_host is not None:
-            return await self._to_smart_host(domain, smart_host)
+            return await self._to_smart_host(domain, need, smart_host)
         if domain.startswith("["):
-            return _Kept(self._to_literal(domain), self._clock() + _FIXED)
-        found = await self._resolver.mail_hosts(domain)
+            found = self._to_literal(domain)
+            if isinstance(found, RouteFailure):
+                return _Kept(found, self._clock() + _FIXED)
+            subject = Subject(domain, need, (domain,), configured=True)
+            return await self._to_addresses(subject, found.site, found.candidates[0])
+        return await self._to_mx(domain, need)
+
+    async def _to_mx(self, domain: str, need: Need) -> _Kept:
+        found, sts = await asyncio.gather(
+            self._resolver.mail_hosts(domain), self._securing.sts(domain, need)
+        )
         if not isinstance(found, Hosts):
             failure = unroutable(domain, found, all_families=self._resolver.all_families)
             return _Kept(failure, found.expires)
@@ -170,32 +207,53 @@ class Router:
         if not hosts:
             return _Kept(looping(domain), found.expires)
         site = site_name(name for _, name in found.mx)
-        return await self._to_hosts(domain, site, hosts, self._options.port, found.expires)
+        reachable = Reachable(self._resolver, self.refusal, self._options.port, found.expires)
+        await reachable.gather(hosts, self._options.most_addresses)
+        subject = Subject(domain, need, (domain,))
+        return await self._to_hosts(subject, site, reachable, sts=sts, mx_signed=found.signed)
 
-    async def _to_smart_host(self, domain: str, smart_host: Endpoint) -> _Kept:
+    async def _to_smart_host(self, domain: str, need: Need, smart_host: Endpoint) -> _Kept:
         """What the settings name as an address they also allow; a name leads where the DNS says."""
-        site, expires = site_of_smart_host(smart_host), self._clock() + _FIXED
+        site = site_of_smart_host(smart_host)
+        subject = Subject(domain, need, (smart_host.host, domain), configured=True)
         if smart_host.is_address:
             target = Target(smart_host.host, smart_host.host, smart_host.port)
-            return _Kept(Route(site, (target,)), expires)
-        return await self._to_hosts(domain, site, [(0, smart_host.host)], smart_host.port, expires)
+            return await self._to_addresses(subject, site, target)
+        reachable = Reachable(self._resolver, self.refusal, smart_host.port, self._clock() + _FIXED)
+        await reachable.gather([(0, smart_host.host)], self._options.most_addresses)
+        return await self._to_hosts(subject, site, reachable)
+
+    async def _to_addresses(self, subject: Subject, site: str, target: Target) -> _Kept:
+        """To one that the settings or the recipient's address name, without asking the DNS."""
+        found = await self._securing.secure(subject, [(0, (target,))])
+        expires = self._clock() + _FIXED
+        if isinstance(found, RouteFailure):
+            return _Kept(found, expires)
+        targets = found.hosts[0][1]
+        key = key_of((one.host, one.needs) for one in targets)
+        return _Kept(Route(site, targets, security=key, need=subject.need), expires)
 
     async def _to_hosts(
         self,
-        domain: str,
+        subject: Subject,
         site: str,
-        hosts: Sequence[tuple[int, str]],
-        port: int,
-        expires: float,
+        reachable: Reachable,
+        *,
+        sts: Sts = NO_STS,
+        mx_signed: bool = False,
     ) -> _Kept:
-        most = self._options.most_addresses
-        reachable = Reachable(self._resolver, self.refusal, port, expires)
-        await reachable.gather(hosts, most)
         if not reachable.hosts:
-            return _Kept(reachable.failure(domain), reachable.expires)
-        ranked = tuple(reachable.hosts)
-        order = candidates([targets for _, targets in ranked], most)
-        return _Kept(Route(site, order, hosts=ranked), reachable.expires)
+            return _Kept(reachable.failure(subject.domain), reachable.expires)
+        found = await self._securing.secure(
+            subject, reachable.hosts, sts=sts, mx_signed=mx_signed, signed_hosts=reachable.signed
+        )
+        if isinstance(found, RouteFailure):
+            return _Kept(found, min(reachable.expires, sts.expires, self._clock() + _UNSAFE))
+        ranked = found.hosts
+        order = candidates([targets for _, targets in ranked], self._options.most_addresses)
+        key = key_of((one.host, one.needs) for _, targets in ranked for one in targets)
+        route = Route(site, order, hosts=ranked, security=key, need=subject.need)
+        return _Kept(route, min(reachable.expires, found.expires))
 
     def _to_literal(self, domain: str) -> Route | RouteFailure:
         """For [192.0.2.1] or [IPv6:2001:db8::1] (RFC 5321 section 4.1.3)."""

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from relay import metrics
+from relay.delivery.unroutable import of_all
 from relay.mail.outcome import Failure, Scope
 from relay.mail.reply import Reply
 from relay.smtp.session import Session
@@ -186,14 +187,16 @@ class Staff:
     async def _first_that_answers(self) -> Session | Failure:
         """A session with the first host that gives one; those that failed lately come last."""
         found: Session | Failure = _NO_HOST
+        failures: list[Failure] = []
         now = self._desk.loop.time()
         order = self._path.route.order()
         for target in sorted(order, key=lambda one: self._bad.get(one.address, 0.0) > now):
             found = await self._desk.connect(target)
             if isinstance(found, Session):
                 return found
+            failures.append(found)
             self._bad[target.address] = self._desk.loop.time() + _BAD_HOST
-        return found
+        return of_all(failures) if failures else found
 
     # Grants.
 
@@ -360,6 +363,12 @@ class Staff:
             return
         again_ms = left.again_ms if left is not None else 0
         self._probe = ""
+        if failure.phase == "starttls" and not self.has_sessions:
+            # The hosts are there, and are not good enough for what waits here.
+            self._rest_until(_SHORTEST_REST)
+            self._give_spare_back()
+            self._path.unsafe(failure)
+            return
         self._rest(max(again_ms, _SHORTEST_REST), str(failure.reply))
 
     def _give_spare_back(self) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from relay.lookup.answers import LookupFailed, NoAddress, NoSuchDomain, NullMx
+from relay.mail.outcome import Failure, Lack
 from relay.mail.reply import Reply
+from relay.policy.needs import Need
 
 #: The setting that allows targets inside our own network, for the reply that refuses one.
 ALLOWING = "delivery.private_targets"
@@ -63,6 +65,47 @@ def unreachable(
 def looping(domain: str) -> RouteFailure:
     """By its MX records, the best host of the domain is this one."""
     return _later("4.4.6", f"the MX records of {domain} lead back to this host")
+
+
+def unsafe(domain: str, unfit: Sequence[str]) -> RouteFailure:
+    """There are hosts, and to none may mail for the domain be given."""
+    return _later("4.7.5", f"no host of {domain} may be used: {'; '.join(unfit[:2])}")
+
+
+def unauthentic(domain: str) -> RouteFailure:
+    """Mail must go to hosts that are surely the domain's, and nothing says which these are."""
+    text = f"REQUIRETLS is needed, and neither DNSSEC nor MTA-STS says which are {domain}'s hosts"
+    return _never(550, "5.7.30", text)
+
+
+def insufficient(failure: Failure, need: Need) -> RouteFailure:
+    """No host is what the mail needs. Permanent for REQUIRETLS alone, where every host that was
+    tried surely lacks it (RFC 8689 section 4.2.1)."""
+    if need is not Need.REQUIRED or failure.lack is None:
+        return RouteFailure(failure.reply, permanent=False)
+    enhanced = "5.7.30" if failure.lack is Lack.REQUIRETLS else "5.7.10"
+    return _never(550, enhanced, failure.reply.text)
+
+
+def of_all(failures: Sequence[Failure]) -> Failure:
+    """What the failures of all hosts come to. One of TLS is this mail's own, whatever the other
+    hosts do; it is sure that the hosts lack something only where each of them does."""
+    of_tls = [failure for failure in failures if failure.phase == "starttls"]
+    if not of_tls:
+        return failures[-1]
+    unsure = any(failure.lack is None for failure in failures)
+    return structs.replace(of_tls[0], lack=None) if unsure else of_tls[0]
+
+
+def unsure(domain: str, why: str) -> RouteFailure:
+    """The same, but it may have them."""
+    text = f"REQUIRETLS is needed, and the MTA-STS policy of {domain} could not be had: {why}"
+    return _later("4.7.30", text)
+
+
+def unknown(queue: str) -> RouteFailure:
+    """A newer Relay made the queue, for mail with a need that this one does not know."""
+    return _later("4.3.5", f"the queue {queue} is left to a newer process")
 
 
 def bad_literal(domain: str) -> RouteFailure:

@@ -59,6 +59,8 @@ class Fate(Record, frozen=True, kw_only=True, omit_defaults=True):
     address: str = ""
     #: The TLS version, left out in the clear.
     tls: str = ""
+    #: By what the host's certificate was verified: settings, mta-sts, dane or message.
+    verified: str = ""
     #: The number of the attempt, counted from 1.
     attempt: int = 0
     #: How long the attempt took, and how long ago the message was accepted, in seconds.
@@ -85,6 +87,7 @@ class About(TypedDict, total=False):
     host: str
     address: str
     tls: str
+    verified: str
     attempt: int
     took: float
     age: float

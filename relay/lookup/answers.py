@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from relay.policy.tls import Tlsa
+
 
 class Hosts(Struct, frozen=True):
     """The hosts that take a domain's mail: (preference, name), best first, then by name.
@@ -17,12 +19,29 @@ class Hosts(Struct, frozen=True):
     mx: tuple[tuple[int, str], ...]
     implicit: bool
     expires: float
+    #: That these are the hosts is signed, and was validated (DNSSEC).
+    signed: bool = False
 
 
 class Addresses(Struct, frozen=True):
     """A host's addresses, those of the family to try first in front."""
 
     addresses: tuple[str, ...]
+    expires: float
+    signed: bool = False
+
+
+class Texts(Struct, frozen=True):
+    """The TXT records of a name that are of MTA-STS; none where there are no such records."""
+
+    texts: tuple[str, ...]
+    expires: float
+
+
+class TlsaRecords(Struct, frozen=True):
+    """The TLSA records of a name; none where there are none that are signed."""
+
+    records: tuple[Tlsa, ...]
     expires: float
 
 

@@ -29,10 +29,14 @@ class TimedOut(NoAnswer):
     """The server said nothing in time: it may still be looking, so asking it again makes sense."""
 
 
-async def ask(server: Endpoint, asked: Question, *, timeout: float, payload: int) -> Response:
-    """The server's answer within `timeout` seconds. Raises NoAnswer."""
+async def ask(
+    server: Endpoint, asked: Question, *, timeout: float, payload: int, authentic: bool = False
+) -> Response:
+    """The server's answer within `timeout` seconds. Raises NoAnswer.
+
+    `authentic`: it is asked whether it has validated what it says."""
     number = int.from_bytes(os.urandom(2), "big")
-    octets = query(asked, number, payload)
+    octets = query(asked, number, payload, authentic=authentic)
     try:
         async with asyncio.timeout(timeout):
             found = await _over_udp(server, asked, number, octets)

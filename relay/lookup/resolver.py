@@ -27,11 +27,14 @@ from relay.lookup.answers import (
     NoAddress,
     NoSuchDomain,
     NullMx,
+    Texts,
+    TlsaRecords,
 )
 from relay.lookup.cache import Cache
 from relay.lookup.exchange import NoAnswer, TimedOut, ask
 from relay.policy.endpoint import Endpoint, parse_endpoint
 from relay.policy.names import is_name, normal
+from relay.policy.tls import Tlsa
 
 DNS_PORT = 53
 _SERVFAIL = wire.RCODE_NAMES[2]
@@ -66,6 +69,8 @@ class ResolverOptions(Struct, frozen=True):
     payload: int = 1232
     #: MX hosts of a domain that are looked at, the best first.
     most_hosts: int = 20
+    #: Whether the servers validate (DNSSEC) and are trusted to say so, for DANE.
+    validating: bool = False
 
 
 class LookupCounts:
@@ -86,6 +91,7 @@ class _Records(Struct, frozen=True):
 
     records: tuple[wire.Record, ...]
     expires: float
+    signed: bool = False
 
 
 _Answer = _Records | NoSuchDomain | LookupFailed
@@ -122,7 +128,8 @@ class Resolver:
         own = await self.addresses(name)
         expires = min(found.expires, own.expires)
         if isinstance(own, Addresses):
-            return Hosts(((0, name),), implicit=True, expires=expires)
+            signed = found.signed and own.signed
+            return Hosts(((0, name),), implicit=True, expires=expires, signed=signed)
         if isinstance(own, LookupFailed):
             return own
         return NoAddress(expires)
@@ -141,13 +148,30 @@ class Resolver:
             if isinstance(record, str)
         )
         if addresses:
-            return Addresses(addresses, expires)
+            signed = all(each.signed for each in found if isinstance(each, _Records))
+            return Addresses(addresses, expires, signed)
         for each in found:
             if isinstance(each, LookupFailed):
                 return each
         if all(isinstance(each, NoSuchDomain) for each in found):
             return NoSuchDomain(expires)
         return NoAddress(expires)
+
+    async def texts(self, name: str) -> Texts | LookupFailed:
+        """The TXT records of a name that are of MTA-STS (RFC 8461 section 3.1)."""
+        found = await self._lookup(normal(name), wire.TXT)
+        if not isinstance(found, _Records):
+            return found if isinstance(found, LookupFailed) else Texts((), found.expires)
+        texts = tuple(record for record in found.records if isinstance(record, str))
+        return Texts(texts, found.expires)
+
+    async def tlsa(self, host: str, port: int) -> TlsaRecords | LookupFailed:
+        """The TLSA records of a host's port (RFC 6698 section 3), where they are signed."""
+        found = await self._lookup(f"_{port}._tcp.{normal(host)}", wire.TLSA)
+        if not isinstance(found, _Records):
+            return found if isinstance(found, LookupFailed) else TlsaRecords((), found.expires)
+        records = tuple(one for one in found.records if isinstance(one, Tlsa) and found.signed)
+        return TlsaRecords(records, found.expires)
 
     @property
     def all_families(self) -> bool:
@@ -175,7 +199,8 @@ class Resolver:
         if not best:
             return LookupFailed("no MX record names a host", found.expires)
         mx = sorted((preference, name) for name, preference in best.items())
-        return Hosts(tuple(mx[: self._options.most_hosts]), implicit=False, expires=found.expires)
+        hosts = tuple(mx[: self._options.most_hosts])
+        return Hosts(hosts, implicit=False, expires=found.expires, signed=found.signed)
 
     async def _lookup(self, name: str, rdtype: int) -> _Answer:
         return await self._wait(self._start(name, rdtype))
@@ -256,18 +281,22 @@ class Resolver:
         options = self._options
         self.counts.queries += 1
         timeout = min(options.timeout, max(deadline - self._clock(), 0.0))
-        response = await ask(server, asked, timeout=timeout, payload=options.payload)
+        response = await ask(
+            server, asked, timeout=timeout, payload=options.payload, authentic=options.validating
+        )
         if response.rcode not in (wire.NOERROR, wire.NXDOMAIN):
             raise NoAnswer(wire.RCODE_NAMES.get(response.rcode, f"RCODE {response.rcode}"))
         if response.unfinished:
             raise NoAnswer("it does not look names up for us (a referral)")
-        now = self._clock()
+        now, signed = self._clock(), options.validating and response.authentic
         if response.records:
             ttl = min(max(response.ttl, options.least_ttl), options.most_ttl)
-            return _Records(response.records, now + ttl)
+            return _Records(response.records, now + ttl, signed)
         negative = response.negative_ttl or 0
         expires = now + min(max(negative, options.least_ttl), options.most_negative_ttl)
-        return NoSuchDomain(expires) if response.rcode == wire.NXDOMAIN else _Records((), expires)
+        if response.rcode == wire.NXDOMAIN:
+            return NoSuchDomain(expires)
+        return _Records((), expires, signed)
 
 
 def _result(answer: _Answer) -> str:

@@ -15,9 +15,11 @@ import dns.name
 import dns.wire
 from msgspec import Struct
 
-A, CNAME, SOA, MX, AAAA = 1, 5, 6, 15, 28
+from relay.policy.tls import Tlsa
+
+A, CNAME, SOA, MX, TXT, AAAA, TLSA = 1, 5, 6, 15, 16, 28, 52
 NS = 2
-TYPE_NAMES = {A: "A", AAAA: "AAAA", MX: "MX"}
+TYPE_NAMES = {A: "A", AAAA: "AAAA", MX: "MX", TXT: "TXT", TLSA: "TLSA"}
 
 NOERROR, NXDOMAIN = 0, 3
 RCODE_NAMES = {1: "FORMERR", 2: "SERVFAIL", 4: "NOTIMP", 5: "REFUSED", 9: "NOTAUTH"}
@@ -26,12 +28,17 @@ _HEADER = Layout("!6H")
 _TYPE_CLASS = Layout("!2H")
 _IN = 1
 _ASKED = 0x0100  # RD: the server is to find the answer out
+_AUTHENTIC = 0x0020  # AD: asks whether the server has validated, and says that it has (RFC 6840)
 _RESPONSE, _OPCODE, _TRUNCATED, _RECURSES, _RCODE = 0x8000, 0x7800, 0x0200, 0x0080, 0x000F
 #: Records of an answer that are read at most, and links of a chain of aliases that are followed.
 _MOST_RECORDS = 256
 _LONGEST_CHAIN = 16
+#: Of TXT records those of MTA-STS alone are read, and no more of one than this.
+_TEXT, _MOST_TEXT = b"v=STSv1", 512
+#: Octets of a TLSA record's data: a certificate may be whole in it.
+_LARGEST_TLSA = 8192
 
-Record = tuple[int, str] | str
+Record = tuple[int, str] | str | Tlsa
 
 
 class Malformed(Exception):
@@ -43,7 +50,8 @@ class Response(Struct, frozen=True):
 
     rcode: int
     truncated: bool
-    #: Of the type asked for, at the end of the chain of aliases: (preference, host) or an address.
+    #: Of the type asked for, at the end of the chain of aliases: (preference, host), an address, a
+    #: text or a TLSA record.
     records: tuple[Record, ...] = ()
     #: How long the records and the aliases that lead to them may be kept.
     ttl: int = 0
@@ -51,6 +59,8 @@ class Response(Struct, frozen=True):
     negative_ttl: int | None = None
     #: The server only names others to ask, or an alias that it does not look up for us.
     unfinished: bool = False
+    #: The server says that all of it is signed and was validated.
+    authentic: bool = False
 
 
 class Question(Struct, frozen=True):
@@ -70,9 +80,11 @@ def question(name: str, rdtype: int) -> Question:
     return Question(name, rdtype, labels + b"\0" + _TYPE_CLASS.pack(rdtype, _IN))
 
 
-def query(asked: Question, number: int, payload: int) -> bytes:
-    """The octets to send. `payload` is the answer's size that UDP may have (EDNS); 0: no EDNS."""
-    header = _HEADER.pack(number, _ASKED, 1, 0, 0, 1 if payload else 0)
+def query(asked: Question, number: int, payload: int, *, authentic: bool = False) -> bytes:
+    """The octets to send. `payload` is the answer's size that UDP may have (EDNS); 0: no EDNS.
+    `authentic`: the server is to say whether it has validated the answer."""
+    flags = _ASKED | _AUTHENTIC if authentic else _ASKED
+    header = _HEADER.pack(number, flags, 1, 0, 0, 1 if payload else 0)
     edns = b"\0" + Layout("!HHIH").pack(41, payload, 0, 0) if payload else b""
     return header + asked.wire + edns
 
@@ -111,7 +123,7 @@ def read(octets: bytes, asked: Question) -> Response:
 def _read(
     parser: dns.wire.Parser, asked: Question, flags: int, count: int, authority: int
 ) -> Response:
-    rcode = flags & _RCODE
+    rcode, authentic = flags & _RCODE, bool(flags & _AUTHENTIC)
     aliases: dict[str, tuple[str, int]] = {}
     found: dict[str, list[tuple[Record, int]]] = {}
     for _ in range(count):
@@ -124,7 +136,8 @@ def _read(
     records = found.get(name, [])
     if records and rcode == NOERROR:
         ttl = min([life for _, life in records] + lives)
-        return Response(rcode, False, tuple(record for record, _ in records), ttl)
+        found_records = tuple(record for record, _ in records)
+        return Response(rcode, False, found_records, ttl, authentic=authentic)
     negative, referred = _authority(parser, authority)
     # A server that recurses has followed the aliases, even where it leaves the SOA out, as stub
     # resolvers do; of another server an alias alone says nothing.
@@ -132,7 +145,7 @@ def _read(
     unfinished = rcode == NOERROR and (referred or lonely)
     if negative is not None:
         negative = min([negative, *lives])
-    return Response(rcode, False, negative_ttl=negative, unfinished=unfinished)
+    return Response(rcode, False, negative_ttl=negative, unfinished=unfinished, authentic=authentic)
 
 
 def _record(parser: dns.wire.Parser, wanted: int) -> tuple[str, int, int, Record | None]:
@@ -143,7 +156,27 @@ def _record(parser: dns.wire.Parser, wanted: int) -> tuple[str, int, int, Record
         if rdclass != _IN or rdtype not in (wanted, CNAME):
             parser.get_bytes(length)
             return owner, rdtype, 0, None
-        return owner, rdtype, _life(ttl), _DATA[rdtype](parser)
+        return owner, rdtype, _life(ttl), _data(parser, rdtype, length)
+
+
+def _data(parser: dns.wire.Parser, rdtype: int, length: int) -> Record | None:
+    if rdtype == TLSA:
+        usage, selector, matching = parser.get_struct("!3B")
+        data = parser.get_bytes(length - 3)
+        return Tlsa(usage, selector, matching, data) if len(data) <= _LARGEST_TLSA else None
+    if rdtype == TXT:
+        text = _text(parser.get_bytes(length))
+        return text[:_MOST_TEXT].decode("latin-1") if text.startswith(_TEXT) else None
+    return _DATA[rdtype](parser)
+
+
+def _text(octets: bytes) -> bytes:
+    """The strings of a TXT record in one piece."""
+    text, at = b"", 0
+    while at < len(octets):
+        text += octets[at + 1 : at + 1 + octets[at]]
+        at += 1 + octets[at]
+    return text
 
 
 def _authority(parser: dns.wire.Parser, count: int) -> tuple[int | None, bool]:

@@ -64,6 +64,9 @@ class Attempt(Struct, frozen=True, array_like=True, omit_defaults=True):
     results: tuple[Result, ...]
     #: The host knows DSN, so that it reports what was asked for of what it took (RFC 3461 5.2.1).
     dsn: bool = False
+    #: By what the host's certificate was verified: settings, mta-sts, dane or message (REQUIRETLS);
+    #: "" where it was not.
+    verified: str = ""
 
 
 class Record(Struct, frozen=True, array_like=True, omit_defaults=True):

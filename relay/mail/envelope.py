@@ -48,3 +48,6 @@ class Envelope(Struct, frozen=True, array_like=True, omit_defaults=True):
     require_tls: bool = False
     #: MT-PRIORITY of RFC 6710, from -9 to 9; passed on to hosts that know it.
     mt_priority: int = 0
+    #: `TLS-Required: No` stands in its header section, and REQUIRETLS was not given (RFC 8689
+    #: section 4.1): no failure of TLS keeps it from being sent.
+    tls_optional: bool = False

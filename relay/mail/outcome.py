@@ -43,9 +43,22 @@ class Bounced(Struct, frozen=True):
 Outcome = Delivered | Deferred | Bounced
 
 
+class Lack(StrEnum):
+    """What a host lacks that a session with it needed. It says nothing of the site's health."""
+
+    #: The host offers no TLS, or the handshake failed.
+    ENCRYPTION = "encryption"
+    #: Its certificate is not the one that was to be.
+    CERTIFICATE = "certificate"
+    #: It does not announce REQUIRETLS.
+    REQUIRETLS = "requiretls"
+
+
 class Failure(Struct, frozen=True):
     """Why a session could not be had or went on no longer; `phase` says how far it came."""
 
     reply: Reply
     scope: Scope
     phase: str
+    #: None where the host lacks nothing, or it is not sure that it does.
+    lack: Lack | None = None

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from relay.metrics.bounded import Bounded
 from relay.metrics.declare import counter, gauge, histogram
-from relay.metrics.labels import DNS_RESULTS, DNS_TYPES, PHASES, TLS_LEVELS, TLS_VERSIONS
+from relay.metrics.labels import (
+    DNS_RESULTS,
+    DNS_TYPES,
+    PHASES,
+    STS_RESULTS,
+    TLS_LEVELS,
+    TLS_VERSIONS,
+)
 
 _DNS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -37,6 +44,15 @@ TLS = Bounded(
     ),
     TLS_VERSIONS,
     TLS_LEVELS,
+)
+STS_FETCHES = Bounded(
+    counter(
+        "relay_mta_sts_fetches_total",
+        "MTA-STS policies asked for over HTTPS, by result. A domain's policy that was fetched "
+        "before holds until its time is over, whatever fails.",
+        "result",
+    ),
+    STS_RESULTS,
 )
 PARKED = counter(
     "relay_queues_parked_total",

@@ -79,8 +79,9 @@ PHASES = (
     "dot",
 )
 PATH_REFUSALS = ("window", "rate", "breaker", "store")
-DNS_TYPES = ("MX", "A", "AAAA")
+DNS_TYPES = ("MX", "A", "AAAA", "TXT", "TLSA")
 DNS_RESULTS = ("answer", "none", "nxdomain", "servfail", "timeout")
+STS_RESULTS = ("fetched", "failed")
 TLS_VERSIONS = ("TLSv1.2", "TLSv1.3", "none")
 #: Security levels that a session reached (relay.smtp.tls).
 TLS_LEVELS = ("none", "encrypted", "authenticated")

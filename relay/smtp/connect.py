@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import os
 import socket
+import ssl
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar, cast
@@ -18,11 +19,12 @@ from typing import Any, TypeVar, cast
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
 
 from relay.mail.outcome import Failure
+from relay.policy.tls import Requirement, TlsMode, is_enough
 from relay.smtp import failures
 from relay.smtp.features import Features, features_of
-from relay.smtp.options import ConnectOptions, Target, TlsMode
+from relay.smtp.options import ConnectOptions, Target
 from relay.smtp.session import Session
-from relay.smtp.tls import context_of, server_name
+from relay.smtp.tls import context_of, objection, server_name
 
 T = TypeVar("T")
 
@@ -36,17 +38,20 @@ async def connect(target: Target, options: ConnectOptions) -> Session | Failure:
     address that is not permitted, else 421 4.4.1), greeting, ehlo or starttls; or local, where this
     machine could not even try. Cancelled, it closes the connection.
     """
-    session = await _attempt(target, options, secure=options.tls is not TlsMode.NONE)
+    needs = target.needs or Requirement(options.tls)
+    session = await _attempt(target, options, needs, secure=needs.mode is not TlsMode.NONE)
     if (
         isinstance(session, Failure)
         and session.phase == "starttls"
-        and options.tls is TlsMode.OPPORTUNISTIC
+        and needs.mode is TlsMode.OPPORTUNISTIC
     ):
-        return await _attempt(target, options, secure=False)
+        return await _attempt(target, options, needs, secure=False)
     return session
 
 
-async def _attempt(target: Target, options: ConnectOptions, *, secure: bool) -> Session | Failure:
+async def _attempt(
+    target: Target, options: ConnectOptions, needs: Requirement, *, secure: bool
+) -> Session | Failure:
     client = SMTP(local_hostname=options.hello, timeout=None, start_tls=False)
     sock = _socket(target, options)
     if isinstance(sock, Failure):
@@ -55,7 +60,9 @@ async def _attempt(target: Target, options: ConnectOptions, *, secure: bool) -> 
     try:
         session = await _reach(sock, target, options)
         if session is None:
-            session = await _converse(client, sock, target, options, secure=secure)
+            session = await _converse(client, sock, target, options, needs if secure else None)
+        if isinstance(session, Failure) and session.lack is not None and client.is_connected:
+            await _phase("quit", options.timeouts.quit, client.quit(timeout=None))
         return session
     finally:
         if not isinstance(session, Session):
@@ -108,9 +115,9 @@ async def _converse(
     sock: socket.socket,
     target: Target,
     options: ConnectOptions,
-    *,
-    secure: bool,
+    needs: Requirement | None,
 ) -> Session | Failure:
+    """`needs`: None where there is to be no TLS."""
     timeouts = options.timeouts
     greeted = await _phase("greeting", timeouts.greeting, client.connect(sock=sock))
     if isinstance(greeted, Failure):
@@ -119,13 +126,13 @@ async def _converse(
     features = await _features(client, options, "ehlo")
     if isinstance(features, Failure):
         return features
-    if secure and (features.starttls or options.tls not in _OPTIONAL):
+    if needs is not None and (features.starttls or needs.mode not in _OPTIONAL):
         if not features.starttls:
             return failures.insecure("the host does not offer it")
-        features = await _secure(client, target, options)
+        features = await _secure(client, target, options, needs)
         if isinstance(features, Failure):
             return features
-    return _take_over(client, target, options, features)
+    return _take_over(client, target, options, needs, features)
 
 
 async def _features(client: SMTP, options: ConnectOptions, phase: str) -> Features | Failure:
@@ -146,23 +153,30 @@ async def _features(client: SMTP, options: ConnectOptions, phase: str) -> Featur
     return helo if isinstance(helo, Failure) else Features()
 
 
-async def _secure(client: SMTP, target: Target, options: ConnectOptions) -> Features | Failure:
+async def _secure(
+    client: SMTP, target: Target, options: ConnectOptions, needs: Requirement
+) -> Features | Failure:
     """STARTTLS, and EHLO again: what was said in the clear counts no more (RFC 3207 section 4.2).
 
     With TLS 1.3 a host may refuse the handshake only after our side of it is done, so a connection
     that is lost before the second EHLO is answered was lost to STARTTLS.
     """
-    verified = options.tls is TlsMode.VERIFIED
-    context = options.trust if verified and options.trust else context_of(options.tls)
     name = server_name(target.host)
-    if verified and name is None:
+    if needs.mode is TlsMode.VERIFIED and name is None:
         # Without a name the ssl module would verify the chain alone, whoever it is for.
         return failures.insecure("the host has no name to verify")
+    context = context_of(needs.mode, options.authorities, named=bool(needs.names))
     upgrade = client.starttls(server_hostname=name, tls_context=context, timeout=None)
     secured = await _phase("starttls", options.timeouts.starttls, upgrade)
     if isinstance(secured, Failure):
         return secured
-    return await _features(client, options, "starttls")
+    why = objection(client.get_transport_info("ssl_object"), needs, target.host)
+    if why:
+        return failures.unverified(why)
+    features = await _features(client, options, "starttls")
+    if isinstance(features, Features) and needs.requiretls and not features.requiretls:
+        return failures.unpromising()
+    return features
 
 
 async def _phase(name: str, seconds: float, talk: Coroutine[Any, Any, T]) -> T | Failure:
@@ -179,6 +193,8 @@ def _failure(phase: str, error: Exception, seconds: float) -> Failure:
         return failures.refused(phase, error.code, error.message)
     if isinstance(error, TimeoutError):
         return failures.silent(phase, seconds)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return failures.unverified(error.verify_message or str(error))
     return failures.lost(phase, str(error))
 
 
@@ -189,7 +205,11 @@ def _tighten(client: SMTP) -> None:
 
 
 def _take_over(
-    client: SMTP, target: Target, options: ConnectOptions, features: Features
+    client: SMTP,
+    target: Target,
+    options: ConnectOptions,
+    needs: Requirement | None,
+    features: Features,
 ) -> Session | Failure:
     """Make the connection a session's; aiosmtplib forgets it."""
     transport = cast("asyncio.Transport | None", client.transport)
@@ -203,6 +223,7 @@ def _take_over(
         transport,
         target,
         tls=tls.version() or "" if tls else "",
+        verified=needs.by if tls and needs is not None and is_enough(needs) else "",
         features=features,
         timeouts=options.timeouts,
         limits=options.limits,

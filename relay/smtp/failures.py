@@ -7,7 +7,7 @@ section 3.5).
 
 from __future__ import annotations
 
-from relay.mail.outcome import Failure, Scope
+from relay.mail.outcome import Failure, Lack, Scope
 from relay.mail.replies import readable
 from relay.mail.reply import Reply, reply_of
 
@@ -51,7 +51,20 @@ def forbidden(address: str) -> Failure:
 
 def insecure(why: str) -> Failure:
     """TLS is required and cannot be had (Postfix answers the same)."""
-    return Failure(Reply(421, "4.7.4", f"TLS is required: {why}"), Scope.HOST, "starttls")
+    text = f"TLS is required: {readable(why)}"
+    return Failure(Reply(421, "4.7.4", text), Scope.HOST, "starttls", Lack.ENCRYPTION)
+
+
+def unverified(why: str) -> Failure:
+    """The host's certificate is not the one that is needed (Postfix answers the same)."""
+    text = f"the host's certificate cannot be verified: {readable(why)}"
+    return Failure(Reply(421, "4.7.5", text), Scope.HOST, "starttls", Lack.CERTIFICATE)
+
+
+def unpromising() -> Failure:
+    """The message needs REQUIRETLS, which the host does not promise (RFC 8689 section 4.2.1)."""
+    text = "REQUIRETLS is needed, which the host does not offer"
+    return Failure(Reply(421, "4.7.30", text), Scope.HOST, "starttls", Lack.REQUIRETLS)
 
 
 def local(why: str) -> Failure:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
-from enum import StrEnum
 
 from msgspec import Struct
+
+from relay.policy.tls import Requirement, TlsMode
 
 
 class Target(Struct, frozen=True):
@@ -15,18 +15,8 @@ class Target(Struct, frozen=True):
     host: str
     address: str
     port: int
-
-
-class TlsMode(StrEnum):
-    """How much TLS a connection needs (Postfix's smtp_tls_security_level)."""
-
-    NONE = "none"
-    #: Where offered, with any certificate; in the clear where it fails ("may").
-    OPPORTUNISTIC = "opportunistic"
-    #: Always, with any certificate.
-    ENCRYPTED = "encrypted"
-    #: Always, with a certificate for the host's name that the trust store vouches for.
-    VERIFIED = "verified"
+    #: What a session with it needs; None: what `ConnectOptions.tls` says.
+    needs: Requirement | None = None
 
 
 class Timeouts(Struct, frozen=True):
@@ -77,5 +67,5 @@ class ConnectOptions(Struct, frozen=True):
     tls: TlsMode = TlsMode.OPPORTUNISTIC
     timeouts: Timeouts = Timeouts()
     limits: SessionLimits = SessionLimits()
-    #: Used for TlsMode.VERIFIED in place of the system's trust store.
-    trust: ssl.SSLContext | None = None
+    #: File of the certificates (PEM) that vouch for hosts, "" for the system's trust store.
+    authorities: str = ""

@@ -35,7 +35,8 @@ _UNAVAILABLE = 421
 class Session(asyncio.Protocol):
     """An SMTP session after EHLO, and STARTTLS if there was one.
 
-    `tls` is the version reached, `""` in the clear. Nothing happens before `start`.
+    `tls` is the version reached, `""` in the clear; `verified` says by what the host's certificate
+    was (`relay.policy.tls.Requirement.by`), `""` where it was not. Nothing happens before `start`.
     """
 
     __slots__ = (
@@ -66,6 +67,7 @@ class Session(asyncio.Protocol):
         "target",
         "timeouts",
         "tls",
+        "verified",
     )  # fmt: skip
 
     def __init__(
@@ -77,9 +79,11 @@ class Session(asyncio.Protocol):
         features: Features,
         timeouts: Timeouts,
         limits: SessionLimits,
+        verified: str = "",
     ) -> None:
         self.target = target
         self.tls = tls
+        self.verified = verified
         self.features = features
         self.timeouts = timeouts
         self.limits = limits

@@ -17,6 +17,7 @@ from msgspec import Struct
 from relay.errors import DamagedRecord, NewerRecord
 from relay.mail.delivery import Attempt, Delivery, Record
 from relay.mail.reply import Reply, reply_of
+from relay.policy.needs import domain_of
 
 #: The version that this code writes; it reads this one and older ones.
 VERSION = 1
@@ -82,6 +83,11 @@ class Stored(Struct, frozen=True):
     body: bytes
     #: What it takes of its lane's turn.
     cost: int = 0
+
+    @property
+    def domain(self) -> str:
+        """The domain that its queue leads to."""
+        return domain_of(self.queue)
 
     @property
     def delivery(self) -> Delivery:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from relay.errors import NoSuchMessage, UnreadableRecord
 from relay.mail.ids import delivery_id, partition_of
+from relay.policy.needs import domain_of, queues_of
 from relay.store.client import StoreClient
 from relay.store.codec import decode_record, decode_stored
 from relay.store.keys import PartitionKeys, partition_keys, reference
@@ -121,12 +122,14 @@ class Control:
         return await self._move(UNHOLD, hold_keys, message, (self._options.deadline_ms,))
 
     async def hold_queue(self, queue: str, why: str = "") -> None:
-        """Lease nothing of a queue any more, in any partition; what is leased goes on."""
-        await self._pause(f"q:{queue}", why)
+        """Lease nothing of a domain's queues any more, in any partition; what is leased goes on."""
+        for name in queues_of(queue):
+            await self._pause(f"q:{name}", why)
 
     async def unhold_queue(self, queue: str) -> None:
-        """Let a queue go on."""
-        await self._resume_everywhere(f"q:{queue}")
+        """Let a domain's queues go on."""
+        for name in queues_of(queue):
+            await self._resume_everywhere(f"q:{name}")
 
     async def hold_tenant(self, tenant: str, why: str = "") -> None:
         """Lease nothing of a tenant any more, in any queue; what is leased goes on."""
@@ -137,13 +140,13 @@ class Control:
         await self._resume_everywhere(f"t:{tenant}")
 
     async def paused(self) -> list[Paused]:
-        """All queues and tenants that are held as a whole."""
+        """All domains' queues and tenants that are held as a whole."""
         found: dict[str, Paused] = {}
         for partition in range(self._partitions):
             for name, paused in await self._paused_in(partition):
                 if name not in found or not paused.going_on:
                     found[name] = paused
-        return list(found.values())
+        return [one for name, one in found.items() if name == domain_of(name) or one.going_on]
 
     async def go_on(self) -> None:
         """Finish what was cut short in letting tenants go on; upkeep says it now and then."""

@@ -64,6 +64,11 @@ _SLOTS = 16384
 SCHEMA = "relay:schema"
 
 
+def sts_policy(domain: str) -> str:
+    """A domain's MTA-STS policy, shared by all workers: a string with a TTL."""
+    return f"relay:sts:{domain}"
+
+
 def slot_of(key: Text) -> int:
     """The slot of a Redis Cluster that a key lies in: CRC-16/XMODEM of its hash tag, or of it."""
     octets = key if isinstance(key, bytes) else str(key).encode()

@@ -16,6 +16,7 @@ from msgspec import Struct
 from relay.errors import UnreadableRecord
 from relay.mail.delivery import Delivery
 from relay.mail.envelope import Priority
+from relay.policy.needs import queues_of
 from relay.store.client import StoreClient
 from relay.store.codec import Place, Stored, decode_stored
 from relay.store.keys import PartitionKeys, lane, partition_keys
@@ -146,9 +147,9 @@ class Listing:
     async def _ready(self, keys: PartitionKeys, wanted: Wanted, position: str) -> list[_Member]:
         """Members of `ready`, which sort by queue, lane and time: a domain's, or a tenant's in it.
 
-        A position is a member, without its queue.
+        A position is a member, without its domain.
         """
-        behind = f"{wanted.domain}|{position}"
+        behind = f"{wanted.domain}{position}"
         for low, high in _ranges(wanted):
             if position and behind >= high[1:]:
                 continue
@@ -157,7 +158,7 @@ class Listing:
                 "ZRANGE", keys.ready, start, high, "BYLEX", "LIMIT", 0, _STEP
             )
             if names:
-                cut = len(wanted.domain) + 1
+                cut = len(wanted.domain)
                 return [_Member(one.rpartition(b"|")[2], one[cut:].decode()) for one in names]
         return []
 
@@ -172,11 +173,13 @@ class Listing:
 
 
 def _ranges(wanted: Wanted) -> list[tuple[str, str]]:
-    """Ranges of `ready`, in its order: a domain's, or a domain's lanes of a tenant."""
+    """Ranges of `ready`, in its order: a domain's queues, or their lanes of a tenant."""
+    # As `|` stands behind every other character of a queue's name, its longer names come first.
+    queues = sorted(queues_of(wanted.domain), key=lambda queue: f"{queue}|")
     if wanted.tenant is None:
-        return [(f"[{wanted.domain}|", f"({wanted.domain}}}")]
+        return [(f"[{queue}|", f"({queue}}}") for queue in queues]
     lanes = sorted(lane(priority, wanted.tenant) for priority in Priority)
-    return [(f"[{wanted.domain}|{one}|", f"({wanted.domain}|{one}}}") for one in lanes]
+    return [(f"[{queue}|{one}|", f"({queue}|{one}}}") for queue in queues for one in lanes]
 
 
 def _listed(name: str, value: bytes | None) -> Listed | None:
@@ -198,7 +201,7 @@ def _fits(wanted: Wanted, listed: Listed) -> bool:
     )
     return (
         in_time
-        and wanted.domain in ("", stored.queue)
+        and wanted.domain in ("", stored.domain)
         and (wanted.tenant is None or stored.lane[1:] == wanted.tenant)
     )
 

@@ -160,7 +160,7 @@ def test_json_keeps_the_documented_names(capsys: pytest.CaptureFixture[str]) -> 
     assert deferred["state"] == "deferred"
     assert deferred["next_attempt_at"] == "2026-11-23T16:02:00Z"
     assert list(deferred["attempts"][0]) == [
-        *("host", "address", "tls", "at", "took_ms", "code", "enhanced", "text"),
+        *("host", "address", "tls", "at", "took_ms", "code", "enhanced", "text", "verified"),
     ]
     output.print_json(QUEUES)
     queues = json.loads(capsys.readouterr().out)

@@ -6,13 +6,15 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import trustme
 
 from relay.mail.outcome import Failure, Scope
+from relay.policy.tls import TlsMode
 from relay.smtp.connect import connect
-from relay.smtp.options import ConnectOptions, Target, Timeouts, TlsMode
+from relay.smtp.options import ConnectOptions, Target, Timeouts
 from relay.smtp.session import Session
 from tests.smtp.build import CONTENT, message, options, session_with, target
 from tests.support.driver import Finished, Recorder
@@ -36,10 +38,10 @@ def certified(authority: trustme.CA) -> ssl.SSLContext:
 
 
 @pytest.fixture
-def trust(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
+def trust(authority: trustme.CA, tmp_path: Path) -> str:
+    """A file of the authority's certificate."""
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    return str(tmp_path / "authority.pem")
 
 
 async def send_three(session: Session) -> Recorder:
@@ -70,10 +72,10 @@ async def test_three_messages_go_over_one_connection() -> None:
 
 @pytest.mark.parametrize("mode", [TlsMode.OPPORTUNISTIC, TlsMode.ENCRYPTED, TlsMode.VERIFIED])
 async def test_three_messages_go_over_one_connection_with_tls(
-    certified: ssl.SSLContext, trust: ssl.SSLContext, mode: TlsMode
+    certified: ssl.SSLContext, trust: str, mode: TlsMode
 ) -> None:
     async with Mx(tls=certified) as mx:
-        session = await session_with(mx, tls=mode, trust=trust)
+        session = await session_with(mx, tls=mode, authorities=trust)
         assert session.tls == "TLSv1.3"
         assert not session.features.starttls
         await send_three(session)
@@ -147,17 +149,17 @@ async def test_where_tls_is_required_nothing_is_sent_in_the_clear(mode: TlsMode)
     async with Mx() as mx:
         failure = await refusal(mx, tls=mode)
         assert (failure.phase, failure.reply.status) == ("starttls", "4.7.4")
-    assert mx.commands == ["EHLO relay.example"]
+    assert mx.commands == ["EHLO relay.example", "QUIT"]
 
 
 @pytest.mark.parametrize(
     "name", ["other.example", "127.0.0.1", "", "[127.0.0.1]", ".", "a..b", "x" * 300]
 )
 async def test_a_certificate_for_another_name_is_not_verified(
-    certified: ssl.SSLContext, trust: ssl.SSLContext, name: str
+    certified: ssl.SSLContext, trust: str, name: str
 ) -> None:
     async with Mx(tls=certified) as mx:
-        wanted = options(tls=TlsMode.VERIFIED, trust=trust, timeouts=IMPATIENT)
+        wanted = options(tls=TlsMode.VERIFIED, authorities=trust, timeouts=IMPATIENT)
         failure = await connect(target(mx, name), wanted)
         assert isinstance(failure, Failure)
         assert (failure.phase, failure.scope) == ("starttls", Scope.HOST)

@@ -12,13 +12,15 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from relay.delivery.dispatcher import Dispatcher, DispatchOptions
 from relay.delivery.heartbeat import Heartbeat
 from relay.delivery.route import RouteOptions, Router
 from relay.delivery.table import TableOptions
 from relay.errors import RelayError, StoreUnavailable
+from relay.lookup.mta_sts import MtaSts
+from relay.lookup.policy_file import PolicyFiles
 from relay.lookup.resolver import Resolver, ResolverOptions
 from relay.mail.envelope import Envelope, Recipient
 from relay.policy.retry import RetrySchedule
@@ -32,6 +34,7 @@ from relay.store.leasing import Lease, LeaseOptions, Leasing
 from relay.store.paths import PathOptions, Paths
 from relay.store.script import Script, Text
 from relay.store.spool import Spool
+from relay.store.sts_shelf import StsShelf
 from relay.store.timing import Timing, TimingOptions
 from relay.store.wire import ReplyError
 from relay.submission import Submission, Submitter
@@ -57,6 +60,13 @@ class Manner(Struct, frozen=True, kw_only=True):
     timeouts: Timeouts = Timeouts(connect=5, greeting=5, ehlo=5, mail=60, rcpt=60, data=60, dot=60)
     sessions: SessionLimits = SessionLimits()
     nameservers: tuple[str, ...] = ("127.0.0.1:9",)
+    routing: RouteOptions = RouteOptions()
+    #: The port at which MTA-STS policies are fetched; 0: none are.
+    policy_port: int = 0
+    #: Whether the nameserver validates.
+    validating: bool = False
+    #: File of the certificates that vouch for hosts.
+    authorities: str = ""
 
 
 class CountingClient(StoreClient):
@@ -109,8 +119,20 @@ class Worker:
         await self.client.start()
         self.queue = QueueStore(self.client)
         lease_ms, deadline_ms = round(manner.lease * 1000), round(manner.deadline * 1000)
-        resolver = Resolver(ResolverOptions(nameservers=manner.nameservers, lifetime=1.0))
-        router = Router(resolver, RouteOptions(routes=self._routes))
+        resolver = Resolver(
+            ResolverOptions(
+                nameservers=manner.nameservers, lifetime=1.0, validating=manner.validating
+            )
+        )
+        files = PolicyFiles(
+            resolver,
+            lambda address: router.refusal(address),
+            authorities=manner.authorities,
+            port=manner.policy_port,
+        )
+        sts = MtaSts(resolver, files.fetch, StsShelf(self.client)) if manner.policy_port else None
+        routing = structs.replace(manner.routing, routes=self._routes)
+        self.router = router = Router(resolver, routing, sts=sts)
         leasing = LeaseOptions(lease_ms=lease_ms, deadline_ms=deadline_ms)
         self.dispatcher = Dispatcher(
             DispatchOptions(
@@ -129,6 +151,7 @@ class Worker:
                 permitted=router.may_connect,
                 timeouts=manner.timeouts,
                 limits=manner.sessions,
+                authorities=manner.authorities,
             ),
             ring=self.ring,
         )
@@ -236,11 +259,11 @@ class Worker:
         """How this process stands, for whoever reads why a test failed."""
         desk = self.dispatcher
         paths = {
-            name.site: (
+            f"{name.site} {key}": (
                 f"queues {list(path.queues)} supply {len(path.supply)} coming {path.coming} "
                 f"allowance {path.allowance} sessions {len(path.staff.sessions)}"
             )
-            for name, path in desk._paths.items()
+            for (name, key), path in desk._paths.items()
         }
         return f"hand {len(desk.hand)} table {desk.table.jobs} {paths} {self.errors}"
 

@@ -50,6 +50,7 @@ class Zone:
     aaaa: Sequence[str] = ()
     txt: Sequence[str] = ()
     ptr: Sequence[str] = ()
+    tlsa: Sequence[str] = ()
     cname: str = ""
     ttl: int = 60
     #: SERVFAIL, REFUSED, FORMERR or NXDOMAIN instead of records.
@@ -72,10 +73,13 @@ class Zone:
     soa: bool = True
     #: Name servers are named instead of an answer, as a server does that does not look up for us.
     referral: bool = False
+    #: The answer is as one from a resolver that has validated it (AD), where that was asked for.
+    signed: bool = False
 
     def records(self, rdtype: str) -> Sequence[str]:
         """The records of a type."""
         of = {"MX": self.mx, "A": self.a, "AAAA": self.aaaa, "TXT": self.txt, "PTR": self.ptr}
+        of["TLSA"] = self.tlsa
         return of.get(rdtype, ())
 
 
@@ -255,6 +259,9 @@ class DnsServer:
             return None
         response = dns.message.make_response(query, our_payload=1232)
         response.flags |= dns.flags.AA | dns.flags.RA
+        response.flags &= ~dns.flags.AD
+        if zone.signed and query.flags & dns.flags.AD:
+            response.flags |= dns.flags.AD
         if zone.garbage is not None:
             octets = bytearray(response.to_wire())
             octets[6:8] = b"\0\2"
