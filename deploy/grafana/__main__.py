@@ -6,7 +6,7 @@ from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from deploy.grafana import destinations, intake, overview, queue, store, workers
+from deploy.grafana import destinations, intake, overview, queue, runbook, store, workers
 from deploy.grafana.panels import build
 
 BOARDS = (
@@ -23,7 +23,8 @@ HOME = Path(__file__).parent / "dashboards"
 def files() -> dict[str, str]:
     """The name and text of each file."""
     encoder = JSONEncoder(sort_keys=True, indent=1)
-    return {f"{board.uid}.json": encoder.encode(build(board)) + "\n" for board in BOARDS}
+    made = {board.uid: build(board) for board in BOARDS} | {runbook.UID: runbook.build()}
+    return {f"{uid}.json": encoder.encode(board) + "\n" for uid, board in made.items()}
 
 
 if __name__ == "__main__":

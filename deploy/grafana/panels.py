@@ -25,7 +25,9 @@ from grafana_foundation_sdk.models import heatmap as heat
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 SOURCE = model.DataSourceRef(type_val="prometheus", uid="${source}")
-_TAG = "relay"
+TAG = "relay"
+#: The dashboard that has the pages of docs/operations (runbook.py), at whatever Grafana.
+RUNBOOK = "/d/relay-runbook/relay-runbook"
 _HEIGHT = {"stat": 4, "graph": 8, "heat": 8, "table": 8}
 #: A metric with its selector, if it has one.
 _METRIC = re.compile(r"\b((?:relay|process|python)_\w+|relay:[\w:]+|up)\b(\{[^}]*\})?(?!\()")
@@ -98,7 +100,7 @@ def build(board: Board) -> model.Dashboard:
         dashboard.Dashboard(f"Relay / {board.title}")
         .uid(board.uid)
         .description(board.says)
-        .tags([_TAG])
+        .tags([TAG])
         .time("now-1h", "now")
         .refresh("30s")
         .timezone("browser")
@@ -106,7 +108,7 @@ def build(board: Board) -> model.Dashboard:
         .link(
             dashboard.DashboardLink("Relay")
             .type(model.DashboardLinkType.DASHBOARDS)
-            .tags([_TAG])
+            .tags([TAG])
             .as_dropdown(True)
             .include_vars(True)
             .keep_time(True)
@@ -114,14 +116,13 @@ def build(board: Board) -> model.Dashboard:
         .link(
             dashboard.DashboardLink("Runbook")
             .type(model.DashboardLinkType.LINK)
-            .url("${runbook}")
+            .url(RUNBOOK)
             .icon("doc")
             .tooltip("What each alert means, and what to do")
             .target_blank(True)
         )
         .with_variable(dashboard.DatasourceVariable("source").type("prometheus").label("Source"))
         .with_variable(_variable("environment", "relay_build_info", "Environment"))
-        .with_variable(dashboard.ConstantVariable("runbook").value(RUNBOOK))
     )
     for name, metric in board.variables:
         within_ = f'{metric}{{environment=~"$environment"}}'
@@ -139,19 +140,7 @@ def build(board: Board) -> model.Dashboard:
             built = built.with_panel(_panel(panel).id(number).grid_pos(place))
             number, left, tallest = number + 1, left + panel.width, max(tallest, height)
         top += tallest
-    return _hidden(built.build())
-
-
-def _hidden(made: model.Dashboard) -> model.Dashboard:
-    """A constant is nobody's to choose; its builder cannot say so."""
-    for variable in (made.templating.list_val or []) if made.templating else []:
-        if variable.type_val == model.VariableType.CONSTANT:
-            variable.hide = model.VariableHide.HIDE_VARIABLE
-    return made
-
-
-#: Where docs/operations is served for who reads the dashboards: set it to a place of yours.
-RUNBOOK = "https://relay.example.com/operations"
+    return built.build()
 
 
 def _at(left: int, top: int, width: int, height: int) -> model.GridPos:

@@ -52,9 +52,12 @@ const item = (said: any) =>
 
 export function scene(board: any, from: string, to: string) {
   const rows: SceneGridRow[] = [];
+  const alone: SceneGridItem[] = [];
   for (const said of board.panels) {
     if (said.type === 'row') {
       rows.push(new SceneGridRow({ title: said.title, y: said.gridPos.y, children: [] }));
+    } else if (!rows.length) {
+      alone.push(item(said));
     } else {
       const row = rows[rows.length - 1];
       row.setState({ children: [...row.state.children, item(said)] });
@@ -62,9 +65,9 @@ export function scene(board: any, from: string, to: string) {
   }
   return new EmbeddedScene({
     $timeRange: new SceneTimeRange({ from, to }),
-    $variables: new SceneVariableSet({ variables: board.templating.list.map(variable) }),
+    $variables: new SceneVariableSet({ variables: (board.templating?.list ?? []).map(variable) }),
     $behaviors: [new behaviors.CursorSync({ sync: board.graphTooltip ?? 0 })],
     controls: [new VariableValueSelectors({}), new SceneControlsSpacer(), new SceneTimePicker({})],
-    body: new SceneGridLayout({ children: rows }),
+    body: new SceneGridLayout({ children: [...alone, ...rows] }),
   });
 }

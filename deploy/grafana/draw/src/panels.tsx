@@ -9,6 +9,7 @@ import {
   ReducerID,
   cacheFieldDisplayNames,
   formattedValueToString,
+  renderMarkdown,
   VizOrientation,
   DataFrame,
 } from '@grafana/data';
@@ -170,6 +171,10 @@ function Heat({ data, width, height, options, timeRange }: PanelProps<any>) {
   );
 }
 
+function Words({ options }: PanelProps<any>) {
+  return <div className="markdown-html" dangerouslySetInnerHTML={{ __html: renderMarkdown(options.content) }} />;
+}
+
 function plugin(id: string, component: any, custom: Record<string, unknown> = {}) {
   const useCustomConfig = (builder: any) => {
     for (const [key, defaultValue] of Object.entries(custom)) {
@@ -195,4 +200,5 @@ export const panels: Record<string, PanelPlugin> = {
   stat: plugin('stat', Stat),
   table: plugin('table', Table, { cellOptions: { type: 'auto' }, align: 'auto', inspect: false, hideFrom: { viz: false } }),
   heatmap: plugin('heatmap', Heat),
+  text: plugin('text', Words),
 };
