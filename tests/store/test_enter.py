@@ -127,15 +127,15 @@ async def test_said_twice_it_draws_from_the_rates_once(client: StoreClient) -> N
 async def test_a_rate_in_which_nothing_is_free_says_when_something_will_be(
     client: StoreClient,
 ) -> None:
-    limits = Limits(initial=2, delivery_rate=Rate(60, 60, burst=3))
+    limits = Limits(initial=2, delivery_rate=Rate(60, 3600, burst=3))
     a = Worker(client, "a", limits)
     assert (await a.enter("a1")).deliveries == 3
     spent = await a.enter(held=("a1",))
     assert (spent.held, spent.deliveries) == (("a1",), 0)
-    assert 800 < spent.again_ms <= 1000
+    assert 30_000 < spent.again_ms <= 60_000
     late = await Worker(client, "b", limits).enter("b1")
     assert (late.fresh, late.deliveries, late.waiters) == ((), 0, 0)
-    assert 800 < late.again_ms <= 1000
+    assert 30_000 < late.again_ms <= 60_000
 
 
 async def test_connections_are_opened_no_faster_than_their_rate(client: StoreClient) -> None:
@@ -154,14 +154,12 @@ async def test_a_rate_is_exact_for_several_workers(client: StoreClient) -> None:
     begun = time.monotonic()
     for worker in workers:
         await worker.enter(f"{worker.name}t", deliveries=0)
-    drawn_from = time.monotonic()
     passed = 0
-    while time.monotonic() - drawn_from < 0.5:
+    while passed < 300:
         asks = [w.enter(held=(f"{w.name}t",), deliveries=7) for w in workers]
         passed += sum(grant.deliveries for grant in await asyncio.gather(*asks))
-    longest = time.monotonic() - begun
-    # A busy machine asks too seldom to get all that there is; more there never is.
-    assert 20 < passed <= 20 + longest * 1000 + 1
+    # However seldom a busy machine asks, there never is more.
+    assert passed <= 20 + (time.monotonic() - begun) * 1000 + 1
 
 
 async def test_what_a_grant_did_not_need_goes_back_to_the_rate(client: StoreClient) -> None:

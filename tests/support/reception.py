@@ -31,9 +31,9 @@ async def run(*command: str) -> str:
     return output.decode()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for what must come true within ten seconds."""
-    deadline = asyncio.get_running_loop().time() + 10
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for what must come true."""
+    deadline = asyncio.get_running_loop().time() + seconds
     while not condition():
         assert asyncio.get_running_loop().time() < deadline, "it never came true"
         await asyncio.sleep(0.005)
