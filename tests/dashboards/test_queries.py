@@ -56,7 +56,7 @@ def alerts() -> Iterator[Any]:
 def variables() -> Iterator[Any]:
     """Every query of a variable."""
     for path in sorted(BOARDS.glob("*.json")):
-        for variable in json.loads(path.read_text(encoding="utf-8"))["templating"]["list"]:
+        for variable in json.loads(path.read_text(encoding="utf-8"))["templating"].get("list", ()):
             if variable["type"] == "query":
                 yield pytest.param(variable["query"], id=f"{path.stem}-{variable['name']}")
 

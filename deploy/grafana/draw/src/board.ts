@@ -34,7 +34,7 @@ function variable(said: any) {
 }
 
 function panel(said: any) {
-  const queries = new SceneQueryRunner({ datasource: said.datasource, queries: said.targets ?? [] });
+  const queries = said.targets && new SceneQueryRunner({ datasource: said.datasource, queries: said.targets });
   const steps = said.transformations ?? [];
   return new VizPanel({
     key: `panel-${said.id}`,
