@@ -9,6 +9,8 @@ attempt is told when it is over, with its times, for a worker has hundreds under
 from __future__ import annotations
 
 import asyncio
+import re
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -27,6 +29,11 @@ _SENDING, _FAREWELL = 2.0, 4.0
 _MISSING = (
     "tracing.enabled: OpenTelemetry is not installed: pip install 'relay-mta[tracing]', or set it "
     "to false"
+)
+
+#: Version, the fields of version 00, and what a later version may have behind them.
+_TRACEPARENT = re.compile(
+    r"((?!ff)[0-9a-f]{2})-((?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2})(-[!-~]{0,200})?"
 )
 
 _provider: TracerProvider | None = None
@@ -120,7 +127,8 @@ _NONE = Submission()
 def submission(message: str, *, parent: str = "", **attributes: Value) -> Submission:
     """Begin the trace of a message, as part of the one that `parent` is of where there is one."""
     if _tracer is None:
-        return _NONE
+        # Who hands it over traces, and workers may: the context goes along.
+        return Submission(None, parent) if parent and _is_sampled(parent) else _NONE
     span = _tracer.start_span(
         "submit", context=_context(parent), attributes={"relay.message": message, **attributes}
     )
@@ -139,6 +147,27 @@ def attempt(context: str, seconds: float, name: str, attributes: Mapping[str, Va
         attributes=attributes,
     )
     span.end(ended)
+
+
+def context_in(text: str) -> str:
+    """The context that a client's `traceparent` is, as version 00 has it; "" for anything else.
+
+    What cannot be read is passed over (W3C Trace Context, section 3.2.2.3): the trace begins here.
+    """
+    found = _TRACEPARENT.fullmatch(text.strip())
+    return f"00-{found[2]}" if found and (found[1] != "00" or not found[3]) else ""
+
+
+def current() -> str:
+    """The context of the span that the caller is in; "" where there is none."""
+    # Whoever traces has imported it: nobody else is to pay for that.
+    trace = sys.modules.get("opentelemetry.trace")
+    span = trace.get_current_span() if trace is not None else None
+    return _traceparent(span) if span is not None and span.get_span_context().is_valid else ""
+
+
+def _is_sampled(context: str) -> bool:
+    return bool(int(context[-2:], 16) & 1)
 
 
 def _context(parent: str) -> Context:

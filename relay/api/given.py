@@ -12,6 +12,7 @@ from typing import Any, TypedDict, cast
 
 from msgspec import structs
 
+from relay import tracing
 from relay.errors import InvalidMessage
 from relay.mail.envelope import Priority
 from relay.mail.message import Attachment, Message
@@ -19,6 +20,7 @@ from relay.mail.message import Attachment, Message
 Given = Message | EmailMessage | bytes
 _ADDRESSES = ("to", "cc", "bcc", "reply_to")
 _SEVERAL = (*_ADDRESSES, "attachments", "tags", "notify")
+_WORDS = ("from_", "subject", "text", "html", "tenant", "idempotency_key", "traceparent")
 _NAMES = frozenset(Message.__struct_fields__)
 
 
@@ -49,6 +51,7 @@ class Fields(TypedDict, total=False):
     envid: str
     substitutions: dict[str, Any] | None
     idempotency_key: str
+    traceparent: str
 
 
 def message_of(given: Given | None, fields: Fields | Mapping[str, Any]) -> Message:
@@ -81,9 +84,11 @@ def _typed(message: Message) -> Message:
             changes[name] = tuple(value)
         elif not isinstance(value, tuple) and not (isinstance(value, str) and name in _ADDRESSES):
             raise InvalidMessage([(name, "is neither a string nor a sequence of them")])
-    for name in ("from_", "subject", "text", "html", "tenant", "idempotency_key"):
+    for name in _WORDS:
         if not isinstance(getattr(message, name), str):
             raise InvalidMessage([(name.rstrip("_"), "is not a string")])
+    if not message.traceparent and (context := tracing.current()):
+        changes["traceparent"] = context
     return structs.replace(message, **changes) if changes else message
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct, structs
 
+from relay import tracing
 from relay.errors import InvalidMessage
 from relay.mail.compose import Composed, Limits, Maker, compose
 from relay.mail.message import Message
@@ -91,6 +92,7 @@ class Intake:
             client=client,
             tags=tuple(message.tags),
             metadata=message.metadata,
+            traceparent=_context(message.traceparent),
         )
 
     def _times(self, message: Message, now_ms: int) -> tuple[int, int]:
@@ -122,9 +124,18 @@ def _ms(moment: datetime, name: str) -> int:
     return round(moment.timestamp() * 1000)
 
 
+def _context(traceparent: str) -> str:
+    found = tracing.context_in(traceparent)
+    if traceparent and not found:
+        why = "is none: 00-, 32 hexadecimal digits, -, 16 of them, -, two for the flags"
+        raise InvalidMessage([("traceparent", why)])
+    return found
+
+
 def _fingerprint(message: Message) -> str:
-    """What two messages under one key are told apart by: all fields but the key."""
-    return hashlib.sha256(_encode(structs.replace(message, idempotency_key=""))).hexdigest()
+    """What two messages under one key are told apart by: all fields but the key and the trace."""
+    told = structs.replace(message, idempotency_key="", traceparent="")
+    return hashlib.sha256(_encode(told)).hexdigest()
 
 
 def _rendered(message: Message) -> Message:

@@ -76,3 +76,5 @@ class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     ) = None
     #: The same key and message again: the id of the first, and nothing is sent twice.
     idempotency_key: str = ""
+    #: The trace that the message is part of (W3C Trace Context); taken of clients that are known.
+    traceparent: str = ""

@@ -135,8 +135,14 @@ async def test_a_message_that_is_not_sampled_costs_its_attempts_nothing(store_ur
 
 
 async def test_without_tracing_nothing_is_carried(store_url: str) -> None:
-    assert tracing.submission("id", parent=PARENT).context == ""
+    assert tracing.submission("id").context == ""
+    assert tracing.submission("id", parent=PARENT[:-2] + "00").context == ""
     await relayed(store_url)
+
+
+async def test_reception_that_does_not_trace_hands_on_the_context_of_who_does() -> None:
+    """A client that submits through the store: the workers' attempts are part of its trace."""
+    assert tracing.submission("id", parent=PARENT).context == PARENT
 
 
 def test_what_cannot_be_sent_holds_up_no_end() -> None:

@@ -32,6 +32,11 @@ class Caller(Struct, frozen=True):
         return self.principal.tenant
 
     @property
+    def is_known(self) -> bool:
+        """By a token, not by a network alone."""
+        return self.principal.kind != "network"
+
+    @property
     def sees(self) -> str | None:
         """The tenant whose messages he sees; None for all: an administrator of no tenant."""
         return None if self.principal.may("admin") and not self.tenant else self.tenant

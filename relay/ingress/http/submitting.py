@@ -11,6 +11,7 @@ from msgspec import UNSET, Struct, UnsetType, structs
 from starlette.requests import Request
 from starlette.responses import Response
 
+from relay import tracing
 from relay.api.intake import LONGEST_KEY
 from relay.errors import AccessDenied, RelayError
 from relay.ingress.http.callers import Caller, error_of
@@ -66,11 +67,12 @@ class Submitting:
             message = _keyed(_message.decode(body), _key(request))
         except msgspec.DecodeError as error:
             raise Refused(of_decoding(error)) from None
+        parent = _parent(request)
         if message.substitutions is None:
-            submission = self._made(message, caller)
+            submission = self._made(message, caller, parent)
         else:
             # A template takes its time, which nobody else is to wait for.
-            submission = await asyncio.to_thread(self._made, message, caller)
+            submission = await asyncio.to_thread(self._made, message, caller, parent)
         await self._spend(submission, caller)
         accepted = await self._service.submitter.submit(submission)
         answer = json_answer(accepted, 202)
@@ -91,10 +93,11 @@ class Submitting:
         most = self._service.options.batch
         if not 1 <= len(batch.messages) <= most:
             raise invalid("messages", f"are {len(batch.messages)}: send 1 to {most}")
-        return json_answer(BatchResults(await self._accepted(batch, _key(request), caller)))
+        return json_answer(BatchResults(await self._accepted(batch, request, caller)))
 
-    async def _accepted(self, batch: Batch, key: str, caller: Caller) -> list[BatchResult]:
+    async def _accepted(self, batch: Batch, request: Request, caller: Caller) -> list[BatchResult]:
         """All are said before the first answer is waited for."""
+        key, parent = _key(request), _parent(request)
         limited = not caller.principal.quotas.unlimited
         said: list[asyncio.Future[Accepted] | Exception] = []
         for number, raw in enumerate(batch.messages):
@@ -103,9 +106,9 @@ class Submitting:
             try:
                 message = _keyed(_decoded(raw, batch.defaults), f"{key}:{number}" if key else "")
                 if message.substitutions is None:
-                    submission = self._made(message, caller)
+                    submission = self._made(message, caller, parent)
                 else:
-                    submission = await asyncio.to_thread(self._made, message, caller)
+                    submission = await asyncio.to_thread(self._made, message, caller, parent)
                 if limited:
                     said.append(asyncio.create_task(self._within_quotas(submission, caller)))
                 else:
@@ -127,10 +130,12 @@ class Submitting:
         if refusal is not None:
             raise error_of(refusal)
 
-    def _made(self, message: Message, caller: Caller) -> Submission:
+    def _made(self, message: Message, caller: Caller, parent: str) -> Submission:
         tenant = caller.tenant_of(message.tenant)
-        if tenant != message.tenant:
-            message = structs.replace(message, tenant=tenant)
+        # Who is not known is not let into anybody's traces.
+        trace = message.traceparent or parent if caller.is_known else ""
+        if (tenant, trace) != (message.tenant, message.traceparent):
+            message = structs.replace(message, tenant=tenant, traceparent=trace)
 
         def check(made: Composed) -> None:
             for field, address in (
@@ -166,6 +171,11 @@ def _key(request: Request) -> str:
     if len(key) > LONGEST_KEY - 8 or not (key.isprintable() and key.isascii()):
         raise invalid("Idempotency-Key", f"is not ASCII of {LONGEST_KEY - 8} characters at most")
     return key
+
+
+def _parent(request: Request) -> str:
+    """The trace that the request is part of, "" where it says none that can be read."""
+    return tracing.context_in(request.headers.get("traceparent", ""))
 
 
 def _keyed(message: Message, key: str) -> Message:
