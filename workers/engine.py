@@ -20,6 +20,7 @@ from relay.errors import RelayError
 from relay.feedback.projector import CONSUMER, Projector, ProjectorOptions
 from relay.ingress.health import HealthServer
 from relay.lookup.resolver import Resolver
+from relay.mail.compose import Limits
 from relay.policy.shaping import Shaping
 from relay.store.access import Access
 from relay.store.address import Address
@@ -27,11 +28,14 @@ from relay.store.admission import Admission, AdmissionOptions
 from relay.store.client import ClientOptions
 from relay.store.control import Control
 from relay.store.doorbell import Doorbell
+from relay.store.forgetting import Forgetting
 from relay.store.fullness import Fullness
+from relay.store.index import index_of
 from relay.store.leasing import Lease, Leasing
 from relay.store.outbox import Outbox
 from relay.store.paths import Paths
 from relay.store.roster import Roster
+from relay.store.schema import note_index
 from relay.store.servers import servers_of, single
 from relay.store.spool import Spool
 from relay.store.sts_shelf import StsShelf
@@ -96,6 +100,7 @@ class Engine:
                 AdmissionOptions(
                     idempotency_ms=round(settings.store.idempotency * 1000),
                     deadline_ms=round(settings.lease.deadline * 1000),
+                    index=index_of(settings.store.index),
                 ),
                 self._full.share,
             ),
@@ -104,7 +109,11 @@ class Engine:
             self._full,
             withdraw=self._control.withdraw,
         )
+        self._limits = Limits(
+            recipients=settings.smtp.limits.recipients, size=settings.smtp.limits.message_size
+        )
         self._outboxes = [Outbox(self._client, number, partitions) for number in range(partitions)]
+        self._forgetting = Forgetting(self._client, partitions, _TIDY)
         self._dispatcher: Dispatcher | None = None
         self._heartbeat: Heartbeat | None = None
         self._pump: Pump | None = None
@@ -118,6 +127,7 @@ class Engine:
         if settings.delivery.security.dane:
             import_module("relay.smtp.dane")
         await self._access.open(settings.store.partitions, settings.store.replicas)
+        await note_index(self._client, settings.store.index)
         router = routing.router(
             settings, Resolver(routing.resolver_options(settings)), StsShelf(self._client)
         )
@@ -170,7 +180,9 @@ class Engine:
 
     async def submit(self, fields: Mapping[str, Any]) -> str:
         """Accept a message given as JSON fields."""
-        accepted = await self._submitter.submit(submission_of(fields, self._submitter))
+        accepted = await self._submitter.submit(
+            submission_of(fields, self._submitter, self._limits)
+        )
         return accepted.id
 
     def attempts(self) -> list[dict[str, Any]]:
@@ -251,6 +263,7 @@ class Engine:
         """Forget events that were applied, and finish what others began."""
         await asyncio.gather(*(outbox.trim([CONSUMER]) for outbox in self._outboxes))
         await self._control.go_on()
+        await self._forgetting.turn()
 
     async def _report(self, roster: Roster) -> None:
         """Tell the fleet, and show by name what carries most in all of it."""

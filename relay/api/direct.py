@@ -21,7 +21,7 @@ from relay.store.client import ClientOptions
 from relay.store.control import Control
 from relay.store.doorbell import Doorbell
 from relay.store.fullness import Fullness
-from relay.store.schema import partitions_of
+from relay.store.schema import noted_index, partitions_of
 from relay.store.servers import servers_of, single
 from relay.store.timing import TimingOptions
 from relay.store.wire import ReplyError
@@ -79,7 +79,7 @@ class Direct:
                     await access.open(options.partitions, options.replicas)
                 else:
                     await access.start()
-                partitions = await partitions_of(client)
+                partitions, index = await partitions_of(client), await noted_index(client)
             deadline_ms, ring = 0, _nobody
             if options.broker:
                 doorbell = Doorbell(single(options.broker))
@@ -89,7 +89,7 @@ class Direct:
             looking = asyncio.create_task(watch.watch())
             stack.callback(looking.cancel)
             admission = Admission(
-                access.accepting, partitions, AdmissionOptions(deadline_ms=deadline_ms)
+                access.accepting, partitions, AdmissionOptions(deadline_ms=deadline_ms, index=index)
             )
             withdraw = Control(client, partitions).withdraw
             self._submitter = Submitter(admission, partitions, ring, watch, withdraw)

@@ -16,7 +16,8 @@ from relay.console.moving import Moved, Mover, export_to, import_from
 from relay.errors import ConfigError
 from relay.store.client import ClientOptions, StoreClient
 from relay.store.cluster import client_of
-from relay.store.schema import agree
+from relay.store.index import index_of
+from relay.store.schema import agree, noted_index
 from relay.store.servers import Servers, servers_of
 
 #: Seconds that a command waits for a store.
@@ -45,6 +46,7 @@ def drain(arguments: Namespace) -> int:
                 other,
                 arguments.partitions,
                 round(settings.retry.max_age * 1000),
+                await noted_index(other),
             )
             return await mover.run(patience)
 
@@ -73,7 +75,11 @@ def import_(arguments: Namespace) -> int:
         async with _own(settings) as target:
             await agree(target, settings.store.partitions, settings.store.durability)
             return await import_from(
-                Path(arguments.file), target, settings.store.partitions, held=arguments.held
+                Path(arguments.file),
+                target,
+                settings.store.partitions,
+                index_of(settings.store.index),
+                held=arguments.held,
             )
 
     return _told(arguments, _files(read()), "queued")

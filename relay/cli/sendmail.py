@@ -212,7 +212,8 @@ def outgoing(octets: bytes, asked: Asked) -> Outgoing:
         fields = [str(one) for name in ("To", "Cc", "Bcc") for one in header.get_all(name, [])]
         # Who is named on the command line besides -t gets it as well, as with Postfix.
         given += [address for _, address in getaddresses(fields) if address]
-        head = _BLIND.sub(b"", head)
+    # Also where the recipients are named: nobody is to read it, as with Postfix.
+    head = _BLIND.sub(b"", head)
     recipients = tuple(dict.fromkeys(_address(one, NOUSER) for one in given))
     if not recipients:
         raise Refused(USAGE, "no recipient: name one, or give -t and a To, Cc or Bcc field")

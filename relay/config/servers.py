@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from relay.config.values import BrokerUrl, Duration, Group, ServerUrl, Size
+from relay.config.values import BrokerUrl, Duration, Group, Indexed, ServerUrl, Size
 
 
 class StoreSettings(Group):
@@ -55,6 +55,13 @@ class StoreSettings(Group):
         le=30 * 24 * 3600,
         description="How long an idempotency key stands for its message: submitted again, it is "
         "answered with the first one's id and not sent again.",
+    )
+    index: Indexed = Field(
+        default=(),
+        description="By what messages can be listed besides state, domain, tenant and time: "
+        "recipients, tags, or both (docs/http.md, Lists). It takes about 107 octets of the store's "
+        "memory for each recipient, and for each tag of each delivery, until the message's record "
+        "goes. Set it for all processes alike: what one accepts that has it not is not found.",
     )
     maxmemory: Size = Field(
         default=0,

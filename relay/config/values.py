@@ -218,6 +218,13 @@ def extension(text: str) -> str:
     return word
 
 
+def indexed(text: str) -> str:
+    """What messages may be found by besides what the queue itself is ordered by."""
+    if text not in ("recipients", "tags"):
+        raise ValueError("is none of recipients, tags")
+    return text
+
+
 Duration = Annotated[float, BeforeValidator(duration), Kind("duration", show_duration)]
 Size = Annotated[int, BeforeValidator(size), Kind("size", show_size)]
 Endpoint = Annotated[str, AfterValidator(endpoint), Kind("host:port")]
@@ -236,6 +243,11 @@ Extensions = Annotated[
     tuple[Annotated[str, AfterValidator(extension)], ...],
     BeforeValidator(listed),
     Kind("list of extensions"),
+]
+Indexed = Annotated[
+    tuple[Annotated[str, AfterValidator(indexed)], ...],
+    BeforeValidator(listed),
+    Kind("list of recipients, tags"),
 ]
 Rate = Annotated[str, AfterValidator(rate), Kind("rate")]
 Address = Annotated[str, AfterValidator(address), Kind("IP address")]

@@ -20,6 +20,7 @@ from relay.store.client import StoreClient
 from relay.store.codec import Place
 from relay.store.control import ControlOptions
 from relay.store.identity import IdentityStore
+from relay.store.index import NOTHING, Index
 from relay.store.parcel import Packer, Parcel, Unpacker, decode_parcel, encode_parcel
 from relay.store.spool import ContentMissing
 from relay.store.walk import Met, Walk
@@ -63,11 +64,12 @@ class Mover:
         target: StoreClient,
         target_partitions: int,
         longest_ms: int,
+        index: Index = NOTHING,
     ) -> None:
         self._walk = Walk(source, partitions)
         self._bulk = Bulk(source, partitions, ControlOptions(longest_ms=longest_ms), lambda _: None)
         self._packer = Packer(source, partitions, longest_ms)
-        self._unpacker = Unpacker(target, target_partitions)
+        self._unpacker = Unpacker(target, target_partitions, index)
         self._credentials = (IdentityStore(source), IdentityStore(target))
         #: Deliveries that were set aside here, not by an operator, and did not go yet.
         self._aside: set[str] = set()
@@ -185,12 +187,14 @@ async def export_to(file: Path, source: StoreClient, partitions: int, longest_ms
     return Moved(count, 0, 0, left)
 
 
-async def import_from(file: Path, target: StoreClient, partitions: int, *, held: bool) -> Moved:
+async def import_from(
+    file: Path, target: StoreClient, partitions: int, index: Index = NOTHING, *, held: bool
+) -> Moved:
     """Put every message of a file into a store; it may be said again where it was broken off.
 
     Raises DamagedRecord where it is no such file or ends too soon, OSError, StoreUnavailable.
     """
-    unpacker = Unpacker(target, partitions)
+    unpacker = Unpacker(target, partitions, index)
     moved = repeated = 0
     try:
         with gzip.open(file, "rb") as packed:

@@ -18,6 +18,7 @@ from relay.mail.delivery import Attempt, Result
 from relay.mail.envelope import Priority
 from relay.mail.reply import Reply
 from relay.store.codec import Place, Stored
+from relay.store.finding import Final
 from relay.store.listing import Listed
 from relay.store.replies import parked_now, reply_in
 from relay.store.status import OpenDelivery, Over, StoredMessage
@@ -71,8 +72,10 @@ def message_view(message: StoredMessage) -> MessageView:
     )
 
 
-def listed_view(listed: Listed) -> ListedView:
+def listed_view(listed: Listed | Final) -> ListedView:
     """A delivery as lists have it."""
+    if isinstance(listed, Final):
+        return _final_view(listed)
     stored, delivery = listed.stored, listed.delivery
     return ListedView(
         message=listed.id[:20],
@@ -86,6 +89,24 @@ def listed_view(listed: Listed) -> ListedView:
         tenant=stored.lane[1:],
         priority=_CLASSES.get(stored.lane[:1], "normal"),
         next_attempt_at=moment(stored.ms) if stored.place is Place.LATER else None,
+    )
+
+
+def _final_view(final: Final) -> ListedView:
+    record = final.message.record
+    return ListedView(
+        message=final.message.id,
+        delivery=final.id,
+        domain=final.domain,
+        state="final",
+        sender=record.sender,
+        recipients=final.recipients,
+        accepted_at=moment(record.accepted_ms),
+        attempts=max(
+            (over.ended.attempt.number for over in final.outcomes if over.ended.attempt), default=0
+        ),
+        tenant=record.tenant,
+        priority=record.priority,
     )
 
 

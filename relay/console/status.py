@@ -28,6 +28,7 @@ from relay.store.client import ClientOptions, StoreClient
 from relay.store.cluster import client_of
 from relay.store.complaints import Complaints
 from relay.store.control import Control
+from relay.store.finding import Finding
 from relay.store.listing import Listing, Wanted
 from relay.store.queues import QueueCount, Queues
 from relay.store.replies import last_attempt, reply_in
@@ -67,6 +68,7 @@ class StoreConsole:
         self._complaints = Complaints(client, partitions)
         self._queues = Queues(client, partitions, sample)
         self._listing = Listing(client, partitions)
+        self._finding = Finding(client, partitions)
         self._control = (
             Control(client, partitions, ring=ring) if ring else Control(client, partitions)
         )
@@ -132,8 +134,13 @@ class StoreConsole:
     ) -> tuple[tuple[ListedView, ...], str]:
         """Deliveries that are not final, and the cursor of the next page, "" for none.
 
+        Those of a recipient or with a tag also where they are final, as long as they are known.
+
         Raises ValueError where the cursor is none.
         """
+        if wanted.recipient or wanted.tag:
+            found = await self._finding.page(wanted, cursor, limit)
+            return tuple(map(listed_view, found.items)), found.cursor
         page = await self._listing.page(wanted, cursor, limit)
         return tuple(map(listed_view, page.items)), page.cursor
 

@@ -167,12 +167,15 @@ class RescheduleView(Struct, frozen=True):
 
 
 class ListedView(Struct, frozen=True):
-    """One delivery in a list: a message to its recipients in one domain."""
+    """One delivery in a list: a message to its recipients in one domain.
+
+    Of one that is final those are in it that became so; their outcomes are the message's to tell.
+    """
 
     message: str
     delivery: str
     domain: str
-    #: later, ready, leased or held.
+    #: later, ready, leased, held or final.
     state: str
     sender: str
     recipients: tuple[str, ...]

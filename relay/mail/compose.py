@@ -65,7 +65,7 @@ def compose(message: Message, made: Maker) -> Composed | list[Problem]:
     """The message's envelope and content, or all that is wrong with it."""
     problems: list[Problem] = []
     names = _People(message, problems)
-    _check_options(message, problems)
+    check_options(message, problems)
     raw = _check_raw(message, problems) if message.raw else None
     if raw is None and not message.raw:
         _check_fields(message, names, problems)
@@ -175,7 +175,8 @@ def _check_raw(message: Message, problems: list[Problem]) -> Raw | None:
     return raw
 
 
-def _check_options(message: Message, problems: list[Problem]) -> None:
+def check_options(message: Message, problems: list[Problem]) -> None:
+    """All that is neither content nor an address: what is wrong with it goes into `problems`."""
     if not _TENANT.fullmatch(message.tenant):
         problems.append(Problem("tenant", "is no name of 64 letters, digits and _.:@- at most"))
     if not 1 <= message.weight <= 100:

@@ -55,12 +55,14 @@ HTTP_ROUTES = (
     "send-now",
     "events",
     "complaints",
+    "credentials",
+    "suppressions",
     "document",
     "none",
 )
 HTTP_STATUSES = (
-    *("200", "202", "400", "401", "403", "404", "405", "408", "409", "413", "415", "422", "429"),
-    *("431", "500", "503"),
+    *("200", "201", "202", "204", "400", "401", "403", "404", "405", "408", "409", "413", "415"),
+    *("422", "429", "431", "500", "501", "503"),
 )
 REPLY_CLASSES = ("2yz", "4yz", "5yz", "none")
 #: How far a session had come: `phase` of relay.mail.outcome.Failure.

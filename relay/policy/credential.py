@@ -117,6 +117,20 @@ def _covers(sender: str, address: str, domain: str) -> bool:
     return bool(at) and own == domain and local.lower() == address[: -len(domain) - 1].lower()
 
 
+def covers(own: Iterable[str], sender: str) -> bool:
+    """Whether who may send as `own` may send as all that another sender stands for.
+
+    All in the form of `canonical_sender`.
+    """
+    if sender == "*":
+        return "*" in own
+    if sender.startswith("."):
+        # All below it, and itself.
+        return any(one == "*" or (one[:1] == "." and sender.endswith(one)) for one in own)
+    domain = sender[sender.rfind("@") + 1 :]
+    return any(_covers(one, sender, domain) for one in own)
+
+
 def is_within(address: str, networks: Iterable[str]) -> bool:
     """Whether an IP address lies in one of the networks; anything does where there are none."""
     listed = [ip_network(network) for network in networks]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from msgspec import Struct
 
+from relay.store.index import NOTHING, Index
 from relay.store.keys import PartitionKeys, partition_keys
 from relay.store.script import Text, script
 from relay.store.spread import Accepting
 
 ADMIT = script("admit")
 
-#: Deliveries in one call of the script at most.
-MOST_DELIVERIES = 50
+#: Deliveries in one call of the script at most, and what they are found by.
+MOST_DELIVERIES, MOST_TERMS = 50, 500
 
 
 class AdmissionOptions(Struct, frozen=True):
@@ -27,6 +27,8 @@ class AdmissionOptions(Struct, frozen=True):
     deadline_ms: int = 10_000
     #: How long chunks wait for the message that they belong to.
     chunk_ms: int = 3600 * 1000
+    #: By what messages are to be found.
+    index: Index = NOTHING
 
 
 class NewDelivery(Struct, frozen=True):
@@ -39,6 +41,8 @@ class NewDelivery(Struct, frozen=True):
     due_ms: int
     expires_ms: int
     body: bytes
+    #: What it is found by (`relay.store.index`).
+    terms: tuple[str, ...] = ()
 
 
 class NewMessage(Struct, frozen=True):
@@ -72,13 +76,18 @@ class Admission:
         self._partitions = partitions
         self._options = options
 
+    @property
+    def index(self) -> Index:
+        """By what messages are to be found."""
+        return self._options.index
+
     def reachable(self, partition: int) -> bool:
         """Whether the partition answers, as far as is known."""
         return self._client.reachable(partition_keys(partition, self._partitions).deliveries)
 
     def is_small(self, message: NewMessage) -> bool:
         """Whether one call is enough, so that `admit` does."""
-        return len(message.content) == 1 and len(message.deliveries) <= MOST_DELIVERIES
+        return len(message.content) == 1 and len(_parts(message.deliveries)) == 1
 
     def admit(self, message: NewMessage) -> asyncio.Future[list[bytes]]:
         """Admit a small message; the answer is the script's (scripts/admit.lua)."""
@@ -116,6 +125,7 @@ class Admission:
     ) -> asyncio.Future[list[bytes]]:
         keys = partition_keys(message.partition, self._partitions)
         chunks = len(message.content) if len(message.content) > 1 else 0
+        terms = _terms(deliveries)
         args: list[Text] = [
             message.id,
             message.fingerprint,
@@ -128,6 +138,7 @@ class Admission:
             first,
             part,
             self._share() if message.limited else 0,
+            terms,
         ]
         for new in deliveries:
             args += (
@@ -140,6 +151,8 @@ class Admission:
                 new.body,
             )
         names = _admit_keys(keys, message, chunks)
+        if terms:
+            names.append(keys.index)
         return self._client.call(ADMIT, names, args, confirmed=part != "staged")
 
 
@@ -164,11 +177,22 @@ def _admit_keys(keys: PartitionKeys, message: NewMessage, chunks: int) -> list[T
     ]
 
 
+def _terms(deliveries: Sequence[NewDelivery]) -> str:
+    """Those of each delivery, as the script takes them."""
+    if not any(new.terms for new in deliveries):
+        return ""
+    return " ".join("".join(new.terms) for new in deliveries)
+
+
 def _parts(deliveries: Sequence[NewDelivery]) -> list[Sequence[NewDelivery]]:
-    step = MOST_DELIVERIES
-    return [deliveries[at : at + step] for at in range(0, len(deliveries), step)]
-
-
-def queues_to_ring(answer: list[Any]) -> list[str]:
-    """The queues that an admit's answer asks to ring."""
-    return [queue.decode() for queue in answer[2:]]
+    """The deliveries of each call."""
+    if len(deliveries) == 1:
+        return [deliveries]
+    parts: list[Sequence[NewDelivery]] = []
+    first = terms = 0
+    for at, new in enumerate(deliveries):
+        terms += len(new.terms)
+        if at > first and (at - first == MOST_DELIVERIES or terms > MOST_TERMS):
+            parts.append(deliveries[first:at])
+            first, terms = at, len(new.terms)
+    return [*parts, deliveries[first:]]

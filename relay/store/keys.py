@@ -22,6 +22,8 @@ script can change them together:
 | `cursors` | hash | consumer of events -> id of the last one applied |
 | `seen` | string | when leases were last looked at, and until when none is reclaimed, ms |
 | `shares` | hash | tenant -> octets that its open messages take up |
+| `index` | zset, score 0 | `term|tenant|id`: by recipient and tag (`relay.store.index`) |
+| `forgetting`, `forgetting:turn` | strings, TTL | how far the index was looked through, and when |
 | `m:<id>` | hash | a message's record: the fields below |
 | `c:<id>`, `c:<id>:<k>` | string | content, whole or in chunks |
 | `j:<id>` | hash, TTL | complaints about a message: the fields below |
@@ -99,7 +101,9 @@ class PartitionKeys:
         "deliveries",
         "events",
         "expiry",
+        "forgetting",
         "held",
+        "index",
         "later",
         "leased",
         "paused",
@@ -133,6 +137,8 @@ class PartitionKeys:
         self.seen = prefix + "seen"
         self.shares = prefix + "shares"
         self.suspects = prefix + "suspects"
+        self.index = prefix + "index"
+        self.forgetting = prefix + "forgetting"
 
     def record(self, message: str) -> str:
         """The record of a message."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
@@ -20,6 +20,9 @@ from relay.policy.needs import queues_of
 from relay.store.client import StoreClient
 from relay.store.codec import Place, Stored, decode_stored
 from relay.store.keys import PartitionKeys, lane, partition_keys
+from relay.store.script import script
+
+PAGE = script("page")
 
 #: Deliveries that one page looks at, at most.
 MOST_LOOKS = 2000
@@ -36,6 +39,8 @@ class Where(StrEnum):
     READY = "ready"
     LEASED = "leased"
     HELD = "held"
+    #: Only what the index finds (relay.store.finding).
+    FINAL = "final"
 
 
 class Wanted(Struct, frozen=True, kw_only=True):
@@ -47,6 +52,9 @@ class Wanted(Struct, frozen=True, kw_only=True):
     tenant: str | None = None
     since_ms: int = 0
     until_ms: int = 0
+    #: Found by the index: an address or a tag, in any case.
+    recipient: str = ""
+    tag: str = ""
 
 
 class Listed(Struct, frozen=True):
@@ -57,10 +65,13 @@ class Listed(Struct, frozen=True):
     delivery: Delivery
 
 
-class Page(Struct, frozen=True):
+_Item = TypeVar("_Item")
+
+
+class Page(Struct, Generic[_Item], frozen=True):
     """Some deliveries, and where the next page begins, `""` where there is none."""
 
-    items: tuple[Listed, ...]
+    items: tuple[_Item, ...]
     cursor: str
 
 
@@ -78,12 +89,12 @@ class Listing:
         self._client = client
         self._partitions = partitions
 
-    async def page(self, wanted: Wanted, cursor: str, limit: int) -> Page:
+    async def page(self, wanted: Wanted, cursor: str, limit: int) -> Page[Listed]:
         """Up to `limit` deliveries behind the cursor.
 
         Raises ValueError where the cursor is none, StoreUnavailable.
         """
-        partition, position = self._begin(cursor)
+        partition, position = begin(cursor, self._partitions)
         found: list[Listed] = []
         looks = 0
         while partition < self._partitions and looks < MOST_LOOKS and len(found) < limit:
@@ -101,14 +112,6 @@ class Listing:
                         break
         more = partition < self._partitions
         return Page(tuple(found), f"{partition}/{position}" if more else "")
-
-    def _begin(self, cursor: str) -> tuple[int, str]:
-        if not cursor:
-            return 0, ""
-        found = _CURSOR.fullmatch(cursor)
-        if found is None or int(found[1]) >= self._partitions:
-            raise ValueError("is none that a page gave")
-        return int(found[1]), found[2]
 
     async def _members(self, keys: PartitionKeys, wanted: Wanted, position: str) -> list[_Member]:
         """The next members of the index behind a position in it."""
@@ -132,9 +135,7 @@ class Listing:
         low, passed = (int(place[1]), int(place[2])) if place else (0, 0)
         if by_age:
             low, passed = (low, passed) if low >= wanted.since_ms else (wanted.since_ms, 0)
-        flat = await self._client.read(
-            "ZRANGE", name, low, "+inf", "BYSCORE", "LIMIT", passed, _STEP, "WITHSCORES"
-        )
+        _, *flat = await self._client.call(PAGE, [name], (low, passed, _STEP))
         members = []
         for at in range(0, len(flat), 2):
             score = int(float(flat[at + 1]))
@@ -165,11 +166,26 @@ class Listing:
     async def _read(
         self, keys: PartitionKeys, members: Sequence[_Member]
     ) -> list[tuple[_Member, Listed | None]]:
-        values = await self._client.read("HMGET", keys.deliveries, *(one.id for one in members))
-        return [
-            (member, _listed(member.id.decode(), value))
-            for member, value in zip(members, values, strict=True)
-        ]
+        found = await read_listed(self._client, keys, [one.id.decode() for one in members])
+        return list(zip(members, found, strict=True))
+
+
+def begin(cursor: str, partitions: int) -> tuple[int, str]:
+    """The partition and position that a cursor names. Raises ValueError where it is none."""
+    if not cursor:
+        return 0, ""
+    found = _CURSOR.fullmatch(cursor)
+    if found is None or int(found[1]) >= partitions:
+        raise ValueError("is none that a page gave")
+    return int(found[1]), found[2]
+
+
+async def read_listed(
+    client: StoreClient, keys: PartitionKeys, names: Sequence[str]
+) -> list[Listed | None]:
+    """The deliveries of those ids; None for what is final, not accepted yet or not to be read."""
+    values = await client.read("HMGET", keys.deliveries, *names)
+    return [_listed(name, value) for name, value in zip(names, values, strict=True)]
 
 
 def _ranges(wanted: Wanted) -> list[tuple[str, str]]:

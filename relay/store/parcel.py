@@ -11,14 +11,15 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct, structs
 
-from relay.errors import DamagedRecord, NewerRecord
+from relay.errors import DamagedRecord, NewerRecord, UnreadableRecord
 from relay.mail.delivery import Record
 from relay.mail.ids import partition_of, with_partition
 from relay.store.admission import Admission, AdmissionOptions, NewDelivery, NewMessage
 from relay.store.bulk import Bulk
 from relay.store.client import StoreClient
-from relay.store.codec import Flag, Place, decode_record, encode_record
+from relay.store.codec import Flag, Place, decode_delivery, decode_record, encode_record
 from relay.store.control import ControlOptions
+from relay.store.index import NOTHING, Index
 from relay.store.keys import partition_keys
 from relay.store.spool import ContentMissing, Spool
 from relay.store.walk import Met, Walk
@@ -127,8 +128,9 @@ class Packer:
 class Unpacker:
     """Puts messages into a store."""
 
-    def __init__(self, client: StoreClient, partitions: int) -> None:
+    def __init__(self, client: StoreClient, partitions: int, index: Index = NOTHING) -> None:
         self._partitions = partitions
+        self._index = index
         self._admission = Admission(client, partitions, AdmissionOptions(deadline_ms=0))
         self._walk = Walk(client, partitions)
         self._bulk = Bulk(client, partitions, ControlOptions(), lambda _: None)
@@ -141,7 +143,7 @@ class Unpacker:
         message = with_partition(parcel.id, partition_of(parcel.id) % self._partitions)
         record = decode_record(parcel.record)
         aside = {n for n, piece in enumerate(parcel.pieces) if held or piece.held}
-        new = _new_message(parcel, message, record, aside, now_ms)
+        new = self._new_message(parcel, message, record, aside, now_ms)
         if self._admission.is_small(new):
             word, *_ = await self._admission.admit(new)
         else:
@@ -155,31 +157,39 @@ class Unpacker:
         async for portion in self._walk.of((message,)):
             await self._bulk.hold([one for one in portion if int(one.id[21:]) in aside])
 
-
-def _new_message(
-    parcel: Parcel, message: str, record: Record, aside: set[int], now_ms: int
-) -> NewMessage:
-    count = len(parcel.pieces)
-    deliveries = [
-        NewDelivery(
-            piece.queue,
-            piece.lane,
-            piece.cost,
-            piece.flags,
-            max(piece.due_ms, now_ms + _SET_ASIDE_MS) if number in aside else piece.due_ms,
-            piece.expires_ms,
-            piece.body,
+    def _new_message(
+        self, parcel: Parcel, message: str, record: Record, aside: set[int], now_ms: int
+    ) -> NewMessage:
+        count = len(parcel.pieces)
+        deliveries = [
+            NewDelivery(
+                piece.queue,
+                piece.lane,
+                piece.cost,
+                piece.flags,
+                max(piece.due_ms, now_ms + _SET_ASIDE_MS) if number in aside else piece.due_ms,
+                piece.expires_ms,
+                piece.body,
+                self._index.terms(record.tags, _addresses(piece)),
+            )
+            for number, piece in enumerate(parcel.pieces)
+        ]
+        return NewMessage(
+            partition_of(message),
+            message,
+            "",
+            "",
+            encode_record(structs.replace(record, deliveries=count)),
+            parcel.content,
+            deliveries,
+            # It was accepted already.
+            limited=False,
         )
-        for number, piece in enumerate(parcel.pieces)
-    ]
-    return NewMessage(
-        partition_of(message),
-        message,
-        "",
-        "",
-        encode_record(structs.replace(record, deliveries=count)),
-        parcel.content,
-        deliveries,
-        # It was accepted already.
-        limited=False,
-    )
+
+
+def _addresses(piece: Piece) -> list[str]:
+    """Its recipients; none of what a newer version wrote: it is queued, and not found by them."""
+    try:
+        return [one.address for one in decode_delivery(piece.body).recipients]
+    except UnreadableRecord:
+        return []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from relay import log
 from relay.errors import ConfigError
 from relay.store.client import A_CLUSTER, StoreClient
 from relay.store.codec import VERSION
+from relay.store.index import Index, index_of
 from relay.store.keys import SCHEMA
 from relay.store.replication import replication
 from relay.store.wire import ReplyError
@@ -108,6 +111,31 @@ async def misfits(client: StoreClient, partitions: int) -> list[str]:
             f"{VERSION}: upgrade this process"
         )
     return problems
+
+
+async def note_index(client: StoreClient, names: Sequence[str]) -> None:
+    """Tell those that have no settings by what messages are to be found (`store.index`).
+
+    Raises StoreUnavailable.
+    """
+    wanted = ",".join(sorted(set(names)))
+    before = (await client.read("HGET", SCHEMA, "index") or b"").decode()
+    if wanted != before:
+        await client.read("HSET", SCHEMA, "index", wanted)
+        _log.warning(
+            "store.index is not what it was; processes that have not got it yet must be restarted",
+            before=before,
+            now=wanted,
+        )
+
+
+async def noted_index(client: StoreClient) -> Index:
+    """By what messages are to be found, as a process with settings said it last.
+
+    Raises StoreUnavailable.
+    """
+    (names,) = await client.read("HMGET", SCHEMA, "index")
+    return index_of((names or b"").decode().split(","))
 
 
 async def partitions_of(client: StoreClient) -> int:

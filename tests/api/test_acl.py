@@ -30,7 +30,7 @@ def servers(request: pytest.FixtureRequest) -> Iterator[tuple[ValkeyServer, Valk
     binary = "" if request.param == "valkey" else str(program("redis-server"))
     store = ValkeyServer(binary, **STORE_OPTIONS).start()
     broker = ValkeyServer(binary, **BROKER_OPTIONS).start()
-    store.command("HSET", "relay:schema", "partitions", 1, "version", 1)
+    store.command("HSET", "relay:schema", "partitions", 1, "version", 1, "index", "recipients")
     for name, rule in rules().items():
         (broker if name == "ringer" else store).command("ACL", "SETUSER", name, *rule)
     yield store, broker

@@ -76,6 +76,7 @@ class QueueStore(StoreReader):
         first: int = 0,
         part: str = "all",
         share: int = 0,
+        terms: str = "",
     ) -> list[str]:
         """Say admit; a chunk is stored by `store_chunks` before."""
         message = message or self.new_id()
@@ -86,10 +87,10 @@ class QueueStore(StoreReader):
         record = k.record(message)
         names = self.fixed("admit")
         names += [record, k.idempotency(digest) if fingerprint else record]
-        names += self.contents(message)
+        names += [*self.contents(message), *([k.index] if terms else [])]
         body = encode_record(Record(1, await self.now(), "s@s.example", len(content), total))
         args: list[Text] = [message, fingerprint, 3_600_000, DEADLINE_MS, body]
-        args += [b"" if chunks else content, chunks, total, first, part, share]
+        args += [b"" if chunks else content, chunks, total, first, part, share, terms]
         for new in deliveries:
             args += _delivery_args(new, chunks)
         return [str(word) for word in await self.run("admit", names, *args)]

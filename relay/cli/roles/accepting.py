@@ -17,6 +17,8 @@ from relay.store.client import ClientOptions, StoreClient
 from relay.store.control import Control
 from relay.store.doorbell import Doorbell
 from relay.store.fullness import Fullness
+from relay.store.index import index_of
+from relay.store.schema import note_index
 from relay.store.servers import servers_of, single
 from relay.submission import Submitter
 
@@ -59,6 +61,7 @@ async def accepting(settings: Settings) -> AsyncIterator[Accepting]:
         stack.push_async_callback(access.close)
         await access.open(store.partitions, store.replicas)
         client = access.client
+        await note_index(client, store.index)
         doorbell = Doorbell(single(settings.broker.url))
         stack.push_async_callback(doorbell.close)
         full = Fullness(
@@ -74,6 +77,7 @@ async def accepting(settings: Settings) -> AsyncIterator[Accepting]:
         options = AdmissionOptions(
             idempotency_ms=round(store.idempotency * 1000),
             deadline_ms=round(settings.lease.deadline * 1000),
+            index=index_of(store.index),
         )
         submitter = Submitter(
             Admission(access.accepting, store.partitions, options, full.share),

@@ -21,6 +21,7 @@ from relay.console.complaints import ComplaintDesk
 from relay.console.events import Events
 from relay.console.status import StoreConsole
 from relay.identity import Identity
+from relay.identity.registry import Registry
 from relay.ingress.http.app import application
 from relay.ingress.http.bodies import Bodies
 from relay.ingress.http.callers import Callers
@@ -29,6 +30,8 @@ from relay.ingress.http.service import HttpOptions, Service
 from relay.ingress.listener import Listen, server_tls
 from relay.mail.compose import Limits
 from relay.mail.trace import received_by
+from relay.store.identity import IdentityStore
+from relay.store.index import index_of
 
 _log = log.logger("relay.http")
 
@@ -68,8 +71,14 @@ def service(settings: Settings, parts: Accepting, who: Identity, stop: asyncio.E
             proxies=[ip_network(network) for network in settings.http.proxies],
         ),
         identity=who,
+        registry=Registry(IdentityStore(parts.client)),
         bodies=Bodies(most=own.body, memory=own.memory, seconds=own.body_time),
-        options=HttpOptions(batch=own.batch, requests=own.requests, streams=own.streams),
+        options=HttpOptions(
+            batch=own.batch,
+            requests=own.requests,
+            streams=own.streams,
+            index=index_of(settings.store.index),
+        ),
         stopping=stop,
     )
 

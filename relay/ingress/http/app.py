@@ -12,10 +12,12 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Match, Route
 
 from relay import metrics
+from relay.ingress.http.callers import Caller
 from relay.ingress.http.complaining import Complaining
+from relay.ingress.http.credentials import Administering
 from relay.ingress.http.document import document, page
 from relay.ingress.http.following import Following
-from relay.ingress.http.problems import answer, problem
+from relay.ingress.http.problems import Refused, answer, problem
 from relay.ingress.http.service import Endpoint, Open, Service, endpoint, json_answer
 from relay.ingress.http.submitting import Submitting
 from relay.policy.credential import Scope
@@ -29,6 +31,7 @@ class _Id(StringConvertor):
 
 register_url_convertor("message", _Id())
 _ONE = "/v1/messages/{id:message}"
+_CREDENTIAL = "/v1/credentials/{kind:message}/{name:message}"
 
 
 def application(service: Service) -> Starlette:
@@ -36,6 +39,7 @@ def application(service: Service) -> Starlette:
     under_way = Open(service.options.requests)
     submitting, following = Submitting(service), Following(service)
     complaining = Complaining(service)
+    administering = Administering(service)
     written = document()
 
     def route(path: str, method: str, name: str, scope: Scope, work: Endpoint) -> Route:
@@ -61,11 +65,23 @@ def application(service: Service) -> Starlette:
             route(_ONE, "GET", "status", "read", following.status),
             route("/v1/events", "GET", "events", "read", following.events),
             route("/v1/complaints", "POST", "complaints", "send", complaining.take),
+            route("/v1/credentials", "GET", "credentials", "admin", administering.listed),
+            route("/v1/credentials", "POST", "credentials", "admin", administering.add),
+            route(_CREDENTIAL, "GET", "credentials", "admin", administering.show),
+            route(_CREDENTIAL, "PATCH", "credentials", "admin", administering.change),
+            route(_CREDENTIAL, "DELETE", "credentials", "admin", administering.remove),
+            route(f"{_CREDENTIAL}:rotate", "POST", "credentials", "admin", administering.rotate),
+            route("/v1/suppressions", "GET", "suppressions", "read", _reserved),
             Route("/openapi.json", as_json, methods=["GET"]),
             Route("/docs", as_page, methods=["GET"]),
         ],
         exception_handlers={HTTPException: _not_here},
     )
+
+
+async def _reserved(request: Request, caller: Caller) -> Response:
+    """A place that is kept: what will stand here is not there yet."""
+    raise Refused(problem(501, "not-implemented", "there is no suppression list yet"))
 
 
 async def _not_here(request: Request, error: Exception) -> Response:

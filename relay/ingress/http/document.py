@@ -10,8 +10,16 @@ import msgspec
 from relay.console.complaints import ComplaintView
 from relay.console.events import EventView
 from relay.console.views import MessageView
+from relay.identity.views import CredentialView
 from relay.ingress.http.complaining import REPORT, NewComplaint
-from relay.ingress.http.following import MOST_LISTED, Cancelled, Listed, Reschedule, Rescheduled
+from relay.ingress.http.credentials import (
+    Credentials,
+    CredentialTerms,
+    NewCredential,
+    Rotation,
+)
+from relay.ingress.http.following import Cancelled, Listed, Reschedule, Rescheduled
+from relay.ingress.http.parameters import MOST_LISTED
 from relay.ingress.http.problems import Problem
 from relay.ingress.http.submitting import BatchResults
 from relay.mail.message import Message
@@ -22,6 +30,7 @@ from relay.version import __version__
 _TYPES = (
     *(Message, Accepted, BatchResults, MessageView, Cancelled, Rescheduled, Reschedule, Listed),
     *(EventView, Problem, NewComplaint, ComplaintView),
+    *(Credentials, CredentialView, CredentialTerms, NewCredential, Rotation),
 )
 _REF = "#/components/schemas/{name}"
 _ABOUT = """\
@@ -75,7 +84,8 @@ def _paths() -> Object:
         "/v1/messages": {
             "post": _operation("Submit a message", "Message", {"202": "Accepted"}, key=True),
             "get": _operation(
-                "List deliveries that are not final, from the queue's own indexes",
+                "List deliveries that are not final; by recipient or tag also those that are "
+                "(where store.index has it)",
                 "",
                 {"200": "Listed"},
                 _list_parameters(),
@@ -129,6 +139,54 @@ def _paths() -> Object:
                 [_parameter("after", "header", name="Last-Event-ID"), _parameter("after", "query")],
             )
         },
+        **_credential_paths(),
+        "/v1/suppressions": {
+            "get": _operation("Not there yet: its place is kept (501)", "", {"501": "Problem"})
+        },
+    }
+
+
+def _credential_paths() -> Object:
+    one = [
+        {"name": "kind", "in": "path", "required": True, "schema": {"enum": ["user", "token"]}},
+        {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}},
+    ]
+    return {
+        "/v1/credentials": {
+            "get": _operation(
+                "List logins and tokens (scope admin)",
+                "",
+                {"200": "Credentials"},
+                [
+                    _parameter("kind", "query", schema={"enum": ["user", "token"]}),
+                    _parameter("tenant", "query"),
+                    *_page_parameters(),
+                ],
+            ),
+            "post": _operation(
+                "Make a login or a token; its secret is in this answer alone",
+                "NewCredential",
+                {"201": "CredentialView"},
+            ),
+        },
+        "/v1/credentials/{kind}/{name}": {
+            "get": _operation("What it may do", "", {"200": "CredentialView"}, one),
+            "patch": _operation(
+                "Give it other terms, or disable it; what is left out stays",
+                "CredentialTerms",
+                {"200": "CredentialView"},
+                one,
+            ),
+            "delete": _operation("Take it away for good", "", {"204": ""}, one),
+        },
+        "/v1/credentials/{kind}/{name}:rotate": {
+            "post": _operation(
+                "Make another secret; the old one ends later",
+                "Rotation",
+                {"200": "CredentialView"},
+                one,
+            )
+        },
     }
 
 
@@ -144,7 +202,7 @@ def _operation(
     found: Object = {
         "summary": summary,
         "responses": {
-            **{status: _content(name) for status, name in answers.items()},
+            **{status: _content(status, name) for status, name in answers.items()},
             "default": {
                 "description": "A problem: errors name the fields",
                 "content": {
@@ -169,12 +227,15 @@ def _operation(
     return found
 
 
-def _content(name: str) -> Object:
+def _content(status: str, name: str) -> Object:
+    if status == "204":
+        return {"description": "It is done"}
     if not name:
         stream = {"text/event-stream": {"schema": {"type": "string"}}}
         return {"description": "A stream that goes on", "content": stream}
     schema = {"schema": {"$ref": _REF.format(name=name)}}
-    return {"description": name, "content": {"application/json": schema}}
+    kind = "application/problem+json" if name == "Problem" else "application/json"
+    return {"description": name, "content": {kind: schema}}
 
 
 def _parameter(about: str, place: str, *, name: str = "", schema: Object | None = None) -> Object:
@@ -186,14 +247,18 @@ def _list_parameters() -> list[Object]:
     return [
         _parameter("state", "query", schema={"enum": [str(one) for one in Where]}),
         _parameter("domain", "query"),
+        _parameter("recipient", "query"),
+        _parameter("tag", "query"),
         _parameter("tenant", "query"),
         _parameter("since", "query", schema=time),
         _parameter("until", "query", schema=time),
-        _parameter(
-            "limit", "query", schema={"type": "integer", "minimum": 1, "maximum": MOST_LISTED}
-        ),
-        _parameter("cursor", "query"),
+        *_page_parameters(),
     ]
+
+
+def _page_parameters() -> list[Object]:
+    limit = {"type": "integer", "minimum": 1, "maximum": MOST_LISTED}
+    return [_parameter("limit", "query", schema=limit), _parameter("cursor", "query")]
 
 
 def page(written: Object) -> str:

@@ -17,16 +17,13 @@ from relay.console.events import EventView
 from relay.console.views import CancelView, ListedView, MessageView, RescheduleView
 from relay.errors import NoSuchMessage, StoreUnavailable
 from relay.ingress.http.callers import Caller
+from relay.ingress.http.parameters import MOST_LISTED, list_wanted, number
 from relay.ingress.http.problems import Refused, invalid, of_decoding, problem
 from relay.ingress.http.service import Service, json_answer
-from relay.mail.address import canonical_domain
 from relay.mail.message import Moment
-from relay.store.listing import Wanted, Where
 
-MOST_LISTED = 200
 #: Seconds between two looks for events, and between signs of life where there are none.
 _POLL, _ALIVE = 0.25, 15.0
-_MOMENT = msgspec.json.Decoder(Moment)
 
 
 class Reschedule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,7 +45,7 @@ class Rescheduled(Struct, frozen=True):
 
 
 class Listed(Struct, frozen=True):
-    """A page of deliveries that are not final."""
+    """A page of deliveries: those that are not final, or what a recipient or tag finds."""
 
     deliveries: tuple[ListedView, ...]
     #: Gives the next page, which may have fewer or none; null at the end.
@@ -93,8 +90,8 @@ class Following:
 
     async def listed(self, request: Request, caller: Caller) -> Response:
         """`GET /v1/messages`."""
-        wanted = _wanted(request, caller)
-        limit = _number(request, "limit", 50, MOST_LISTED)
+        wanted = list_wanted(request, caller, self._service.options.index)
+        limit = number(request, "limit", 50, MOST_LISTED)
         try:
             found, cursor = await self._service.console.deliveries(
                 wanted, request.query_params.get("cursor", ""), limit
@@ -173,46 +170,3 @@ async def _wait(stopping: asyncio.Event, seconds: float) -> None:
             await stopping.wait()
     except TimeoutError:
         return
-
-
-def _wanted(request: Request, caller: Caller) -> Wanted:
-    asked = request.query_params
-    try:
-        where = Where(asked.get("state", Where.ALL))
-    except ValueError:
-        raise invalid("state", f"is none of {', '.join(Where)}") from None
-    domain = asked.get("domain", "")
-    if "domain" in asked:
-        found = canonical_domain(domain)
-        if not isinstance(found, str):
-            raise invalid("domain", f"is no domain: {found.why}")
-        domain = found
-    tenant = caller.sees
-    if "tenant" in asked and asked["tenant"] != tenant:
-        tenant = caller.tenant_of(asked["tenant"])
-    return Wanted(
-        where=where,
-        domain=domain,
-        tenant=tenant,
-        since_ms=_ms(request, "since"),
-        until_ms=_ms(request, "until"),
-    )
-
-
-def _ms(request: Request, name: str) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return 0
-    try:
-        return max(0, round(_MOMENT.decode(msgspec.json.encode(text)).timestamp() * 1000))
-    except (msgspec.DecodeError, ValueError, OverflowError):
-        raise invalid(name, "is no time with a zone such as 2026-01-31T12:00:00Z") from None
-
-
-def _number(request: Request, name: str, default: int, most: int) -> int:
-    text = request.query_params.get(name)
-    if text is None:
-        return default
-    if not (text.isdecimal() and text.isascii() and len(text) < 6 and 1 <= int(text) <= most):
-        raise invalid(name, f"is no number from 1 to {most}")
-    return int(text)

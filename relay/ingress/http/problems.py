@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 from msgspec import Struct
@@ -12,8 +12,11 @@ from starlette.responses import Response
 
 from relay.errors import (
     AccessDenied,
+    BadCredential,
+    CredentialExists,
     IdempotencyConflict,
     InvalidMessage,
+    NoSuchCredential,
     NoSuchMessage,
     StoreFull,
     StoreUnavailable,
@@ -30,11 +33,14 @@ _TITLES = {
     "access-denied": "This may not be done",
     "bad-request": "The request is not understood",
     "busy": "Too much is under way",
+    "exists": "There is one already",
     "idempotency-conflict": "The key stands for another message",
     "internal": "Something is broken",
+    "invalid-credential": "A credential cannot be so",
     "invalid-message": "No message can be made of this",
     "invalid-request": "A parameter is not right",
     "method-not-allowed": "This cannot be done here",
+    "not-implemented": "This is not there yet",
     "no-token": "A token is needed",
     "not-found": "There is nothing here",
     "quota": "More than is allowed",
@@ -124,11 +130,24 @@ def of_error(error: Exception) -> Problem | None:
         )
     elif isinstance(error, TooMuch):
         found = problem(429, "quota", str(error), retry_after=error.retry_after or _AGAIN)
-    elif isinstance(error, NoSuchMessage):
+    elif isinstance(error, NoSuchMessage | NoSuchCredential):
         found = problem(404, "not-found", str(error))
+    elif isinstance(error, CredentialExists):
+        found = problem(409, "exists", str(error))
+    elif isinstance(error, BadCredential):
+        found = problem(422, "invalid-credential", str(error), tuple(_fields(error.problems)))
+    elif isinstance(error, RecursionError):
+        found = problem(400, "bad-request", "the body is nested too deeply")
     else:
         found = _of_store(error)
     return found
+
+
+def _fields(problems: Iterable[str]) -> Iterator[FieldProblem]:
+    """Each begins with its field, or several that it is about."""
+    for text in problems:
+        names, _, detail = text.partition(": ")
+        yield from (FieldProblem(name, printable(detail)) for name in names.split(", "))
 
 
 def _of_store(error: Exception) -> Problem | None:

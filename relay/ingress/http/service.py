@@ -18,10 +18,12 @@ from relay.console.complaints import ComplaintDesk
 from relay.console.events import Events
 from relay.console.status import StoreConsole
 from relay.identity import Identity
+from relay.identity.registry import Registry
 from relay.ingress.http import problems
 from relay.ingress.http.bodies import Bodies
 from relay.ingress.http.callers import Caller, Callers
 from relay.policy.credential import Scope
+from relay.store.index import NOTHING, Index
 from relay.submission import Submitter
 
 _log = log.logger("relay.http")
@@ -37,6 +39,8 @@ class HttpOptions(Struct, frozen=True, kw_only=True):
     batch: int = 1000
     requests: int = 500
     streams: int = 50
+    #: By what messages are found.
+    index: Index = NOTHING
 
 
 class Service(Struct, frozen=True, kw_only=True):
@@ -49,6 +53,7 @@ class Service(Struct, frozen=True, kw_only=True):
     complaints: ComplaintDesk
     callers: Callers
     identity: Identity
+    registry: Registry
     bodies: Bodies
     options: HttpOptions
     #: Set when the role is told to stop: streams of events end then.

@@ -113,7 +113,7 @@ class Submitting:
                     said.append(asyncio.create_task(self._within_quotas(submission, caller)))
                 else:
                     said.append(self._service.submitter.submit(submission))
-            except (RelayError, Refused, msgspec.DecodeError) as error:
+            except (RelayError, Refused, msgspec.DecodeError, RecursionError) as error:
                 said.append(error)
         return [await _result(one) for one in said]
 

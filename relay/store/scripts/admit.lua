@@ -2,10 +2,12 @@
 -- Accept a message: idempotency, record, content and deliveries in one step. This is the acceptance.
 -- KEYS  1 deliveries 2 later 3 ready 4 turns 5 clock 6 age 7 expiry 8 wake 9 paused 10 aside 11 events 12 shares
 --       13 m:<id>  14 i:<hash> (m:<id> where there is no idempotency key)  15.. c:<id>, or each of its chunks
+--       last, where there are terms: index
 -- ARGV  1 id  2 fingerprint ('' without an idempotency key)  3 how long the key is kept, ms  4 deadline of a wake-up, ms
 --       5 record  6 content ('' when it lies in chunks)  7 chunks  8 deliveries in all  9 number of the first one here
 --       10 part: 'all', 'staged' (more parts follow: nothing is accepted yet) or 'last'
 --       11 what a tenant's messages may take up at most, octets (0: no limit); without a tenant nothing is counted
+--       12 what the deliveries here are found by, '' for nothing: for each, separated by a space, its terms of 11 characters
 --       then for each delivery: queue, lane, cost, flags, due ms (0: now), expires ms (0: by the settings), body
 -- Returns {'accepted', id, queues to ring ...}, {'staged', id}, {'repeated', id}, {'conflict', id} (the key stands for another
 --       message), {'share', id} (its tenant has more than its share already), or {'missing', id} (a chunk or a staged part is gone: store the content, and say all parts, again).
@@ -18,11 +20,12 @@
 local deliveries, later, age, expiry, events = KEYS[1], KEYS[2], KEYS[6], KEYS[7], KEYS[11]
 local shares, record, idem = KEYS[12], KEYS[13], KEYS[14]
 keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = KEYS[3], KEYS[4], KEYS[5], KEYS[8], KEYS[9], KEYS[10]
-local STAGED_MS, FIELDS, FIRST = 60000, 7, 12
+local STAGED_MS, FIELDS, FIRST, TERM = 60000, 7, 13, 11
 -- What a delivery takes besides content, about.
 local OVERHEAD = 700
 local id, fingerprint, chunks, total, part = ARGV[1], ARGV[2], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[10]
-if (#ARGV - FIRST + 1) % FIELDS ~= 0 or #KEYS ~= 14 + math.max(chunks, 1) or not tonumber(ARGV[11]) then
+local terms = ARGV[12]
+if (#ARGV - FIRST + 1) % FIELDS ~= 0 or #KEYS ~= 14 + math.max(chunks, 1) + (terms == '' and 0 or 1) or not tonumber(ARGV[11]) then
   return redis.error_reply('ARGUMENTS admit: keys or arguments are missing')
 end
 for at = FIRST, #ARGV, FIELDS do
@@ -93,6 +96,17 @@ for at = FIRST, #ARGV, FIELDS do
   local own = tonumber(ARGV[at + 5])
   if own > 0 then redis.call('ZADD', expiry, own, delivery) end
   number = number + 1
+end
+if terms ~= '' then
+  local members, delivery = {}, tonumber(ARGV[9])
+  for some in string.gmatch(terms .. ' ', '(.-) ') do
+    for at = 1, #some, TERM do
+      members[#members + 1] = 0
+      members[#members + 1] = string.sub(some, at, at + TERM - 1) .. '|' .. tenant .. '|' .. id .. '.' .. delivery
+    end
+    delivery = delivery + 1
+  end
+  for at = 1, #members, 400 do redis.call('ZADD', KEYS[#KEYS], unpack(members, at, math.min(at + 399, #members))) end
 end
 if part == 'staged' then return answer end
 

@@ -34,12 +34,13 @@ HELLO: dict[str, Any] = {
 
 @pytest.fixture
 def serve(store_url: str, broker_url: str) -> Serve:
-    """Serves with some settings of `http` as they are given; its URL."""
+    """Serves with some settings of `http` as they are given, and `store.index`; its URL."""
 
     @contextlib.asynccontextmanager
     async def serving(**http: Any) -> AsyncIterator[str]:
         http.setdefault("networks", ("127.0.0.0/8",))
-        settings = Settings(store={"url": store_url}, broker={"url": broker_url}, http=http)  # type: ignore[arg-type]
+        store = {"url": store_url, "index": http.pop("index", ())}
+        settings = Settings(store=store, broker={"url": broker_url}, http=http)  # type: ignore[arg-type]
         stop = asyncio.Event()
         async with accepting(settings) as parts:
             who = identity(settings, parts.client)

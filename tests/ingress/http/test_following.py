@@ -51,6 +51,61 @@ async def test_a_parameter_that_is_not_right_is_named(
     assert [error["field"] for error in answer.json()["errors"]] == [name]
 
 
+@pytest.mark.parametrize("name", ["recipient", "tag"])
+async def test_without_the_index_it_is_told_which_setting_turns_it_on(
+    api: httpx.AsyncClient, name: str
+) -> None:
+    answer = await api.get("/v1/messages", params={name: "u@a.example"})
+    assert answer.status_code == 422
+    problem = answer.json()
+    assert [error["field"] for error in problem["errors"]] == [name]
+    assert f"store.index = {name}s" in problem["detail"]
+    final = await api.get("/v1/messages", params={"state": "final"})
+    assert [error["field"] for error in final.json()["errors"]] == ["state"]
+
+
+async def test_messages_are_found_by_recipient_and_tag(
+    serve: Serve, queue: QueueStore, token: Callable[..., Any]
+) -> None:
+    async with serve(index=("recipients", "tags")) as url:
+        ann, other = await token("ann", tenant="a"), await token("other", tenant="b")
+        async with httpx.AsyncClient(base_url=url) as api:
+            for number in range(5):
+                message = HELLO | {"to": ["U@a.example", f"{number}@b.example"], "tags": ["spring"]}
+                answer = await api.post("/v1/messages", json=message, headers=ann)
+                assert answer.status_code == 202
+            for lease in await queue.lease():
+                await queue.settle(lease)
+
+            async def found(headers: dict[str, str], **params: str) -> list[dict[str, Any]]:
+                items: list[dict[str, Any]] = []
+                cursor: str | None = ""
+                while cursor is not None:
+                    asked = params | {"limit": "2", "cursor": cursor}
+                    answer = await api.get("/v1/messages", params=asked, headers=headers)
+                    assert answer.status_code == 200, answer.text
+                    assert len(answer.json()["deliveries"]) <= 2
+                    items += answer.json()["deliveries"]
+                    cursor = answer.json()["cursor"]
+                return items
+
+            states = [one["state"] for one in await found(ann, recipient="u@A.example")]
+            assert states == ["final"] * 5
+            tagged = [one["state"] for one in await found(ann, tag="SPRING")]
+            assert sorted(tagged) == ["final"] * 5 + ["ready"] * 5
+            [one] = await found(ann, recipient="3@b.example", state="ready")
+            assert (one["domain"], one["recipients"]) == ("b.example", ["3@b.example"])
+            assert await found(ann, recipient="3@b.example", state="final") == []
+            assert await found(other, recipient="u@a.example") == []
+            assert await found(other, tag="spring") == []
+            for name, value in (("recipient", "u"), ("recipient", ""), ("tag", "")):
+                answer = await api.get("/v1/messages", params={name: value}, headers=ann)
+                assert [error["field"] for error in answer.json()["errors"]] == [name]
+            both = {"recipient": "u@a.example", "tag": "x"}
+            answer = await api.get("/v1/messages", params=both, headers=ann)
+            assert answer.status_code == 422
+
+
 async def stream(url: str, after: str = "", **headers: str) -> AsyncIterator[dict[str, Any]]:
     """The events, as a browser would read them."""
     async with (

@@ -1,18 +1,12 @@
-"""Accepting a message: grouped into deliveries, admitted in the store, its queues rung.
-
-The one way in for every kind of producer, DSNs included.
-"""
+"""Admits submissions in the store, and rings their queues."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-
-from msgspec import Struct
 
 from relay import log, metrics, tracing
 from relay.errors import (
@@ -24,15 +18,12 @@ from relay.errors import (
     StoreUnavailable,
     SubmissionRefused,
 )
-from relay.mail.delivery import MOST_RECIPIENTS, Delivery, Record
-from relay.mail.envelope import Envelope, Priority, Recipient
-from relay.mail.ids import CHANCE_BITS, message_id, partition_of
+from relay.mail.ids import CHANCE_BITS, message_id
 from relay.mail.reply import Reply
-from relay.policy.lanes import cost
-from relay.policy.notify import asks_for_failures
-from relay.store.admission import Admission, NewDelivery, NewMessage
-from relay.store.codec import VERSION, Flag, encode_delivery, encode_record
-from relay.store.keys import CHUNK, lane, reference
+from relay.store.admission import Admission, NewMessage
+from relay.store.keys import CHUNK, reference
+from relay.submission.prepare import digest, prepare
+from relay.submission.submission import Accepted, Submission
 
 _log = log.logger("relay.submission")
 
@@ -48,41 +39,6 @@ _WITHDRAWAL = 5.0
 
 #: Cancels a message; how many of its deliveries may be sent all the same.
 Withdraw = Callable[[str], Awaitable[int]]
-
-
-class Submission(Struct, frozen=True, kw_only=True):
-    """A message and what is asked for it. `id` comes from `Submitter.new_id`."""
-
-    id: str
-    envelope: Envelope
-    #: Lines that end in CRLF, not dot-stuffed, with the trace header in front.
-    content: tuple[bytes, ...]
-    #: Octets of the trace header: it differs each time, so no fingerprint is made of it.
-    trace: int = 0
-    tenant: str = ""
-    priority: Priority = Priority.NORMAL
-    #: The share of the lane's turn that its messages get, 1 to 100.
-    weight: int = 1
-    idempotency_key: str = ""
-    #: What tells two messages apart under one key; "" for the envelope and content themselves.
-    fingerprint: str = ""
-    #: Unix times in ms: not attempted before (0: now), and expired after (0: by the settings).
-    send_at_ms: int = 0
-    expires_at_ms: int = 0
-    origin: str = "smtp"
-    #: The client's address.
-    client: str = ""
-    tags: tuple[str, ...] = ()
-    metadata: dict[str, str] = {}
-    #: The trace that this is part of (relay.tracing), "" where there is none.
-    traceparent: str = ""
-
-
-class Accepted(Struct, frozen=True):
-    """The message is durable under `id`; `repeated` where it was before."""
-
-    id: str
-    repeated: bool
 
 
 class Submitter:
@@ -112,7 +68,7 @@ class Submitter:
         if self._partitions == 1:
             partition = 0
         elif idempotency_key:
-            partition = int(_digest(tenant, idempotency_key)[:8], 16) % self._partitions
+            partition = int(digest(tenant, idempotency_key)[:8], 16) % self._partitions
         else:
             partition = self._some_partition(chance)
         return message_id(ms=time.time_ns() // 1_000_000, partition=partition, chance=chance)
@@ -151,7 +107,7 @@ class Submitter:
         loop = asyncio.get_running_loop()
         if submission.idempotency_key and size > CHUNK:
             return loop.create_task(self._submit_keyed(submission, trace))
-        message = _prepare(submission, trace)
+        message = prepare(submission, trace, self._admission.index)
         if self._admission.is_small(message):
             asked = self._admission.admit(message)
             asked.add_done_callback(
@@ -207,7 +163,7 @@ class Submitter:
 
     async def _submit_keyed(self, submission: Submission, trace: str) -> Accepted:
         """Its fingerprint takes a while, and must not hold up the loop."""
-        message = await asyncio.to_thread(_prepare, submission, trace)
+        message = await asyncio.to_thread(prepare, submission, trace, self._admission.index)
         return await self._submit_large(submission, message)
 
     async def _submit_large(self, submission: Submission, message: NewMessage) -> Accepted:
@@ -280,119 +236,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, IdempotencyConflict):
         return "conflict"
     return "share" if isinstance(error, ShareExceeded) else "store"
-
-
-def _digest(tenant: str, idempotency_key: str) -> str:
-    return hashlib.sha256(f"{tenant}\0{idempotency_key}".encode()).hexdigest()[:32]
-
-
-def _fingerprint(submission: Submission) -> str:
-    if submission.fingerprint:
-        return hashlib.sha256(submission.fingerprint.encode()).hexdigest()[:32]
-    digest = hashlib.sha256(repr(submission.envelope).encode())
-    skip = submission.trace
-    for piece in submission.content:
-        digest.update(memoryview(piece)[skip:])
-        skip = max(0, skip - len(piece))
-    return digest.hexdigest()[:32]
-
-
-def _prepare(submission: Submission, trace: str) -> NewMessage:
-    """The message as the store takes it: record, content, and a delivery for each domain."""
-    envelope = submission.envelope
-    content, size = _pieces(submission.content)
-    chunks = len(content) if len(content) > 1 else 0
-    accepted_ms = time.time_ns() // 1_000_000
-    groups = _by_domain(envelope.recipients)
-    lane_ = lane(submission.priority, submission.tenant)
-    price = cost(submission.priority, submission.weight)
-    deliveries = [
-        NewDelivery(
-            domain,
-            lane_,
-            price,
-            int(Flag.REPORT if asks_for_failures(envelope.sender, recipients) else 0),
-            submission.send_at_ms,
-            submission.expires_at_ms,
-            encode_delivery(
-                Delivery(
-                    VERSION,
-                    accepted_ms,
-                    submission.expires_at_ms,
-                    size,
-                    envelope.sender,
-                    recipients,
-                    envelope.eight_bit,
-                    envelope.smtputf8,
-                    envelope.ret,
-                    envelope.envid,
-                    chunks,
-                    envelope.mt_priority,
-                    envelope.binary,
-                    trace,
-                )
-            ),
-        )
-        for domain, recipients in groups
-    ]
-    record = Record(
-        VERSION,
-        accepted_ms,
-        envelope.sender,
-        size,
-        len(deliveries),
-        submission.tenant,
-        submission.priority.value,
-        submission.origin,
-        submission.client,
-        submission.expires_at_ms,
-        envelope.eight_bit,
-        envelope.smtputf8,
-        envelope.ret,
-        envelope.envid,
-        submission.tags,
-        metadata=submission.metadata,
-    )
-    key = submission.idempotency_key
-    return NewMessage(
-        partition_of(submission.id),
-        submission.id,
-        _digest(submission.tenant, key) if key else "",
-        _fingerprint(submission) if key else "",
-        encode_record(record),
-        content,
-        deliveries,
-        # A DSN ends what takes up room.
-        submission.origin != "dsn",
-    )
-
-
-def _pieces(content: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], int]:
-    """The content in one piece, or in chunks where it is large; and its size in octets."""
-    size = sum(map(len, content))
-    if size <= CHUNK:
-        return (content if len(content) == 1 else (b"".join(content),)), size
-    return tuple(cut for piece in content for cut in _cut(piece)), size
-
-
-def _cut(piece: bytes) -> Iterable[bytes]:
-    """The piece itself where it is small enough: what came in chunks is not copied."""
-    if len(piece) <= CHUNK:
-        return (piece,)
-    return (piece[at : at + CHUNK] for at in range(0, len(piece), CHUNK))
-
-
-def _by_domain(
-    recipients: tuple[Recipient, ...],
-) -> list[tuple[str, tuple[Recipient, ...]]]:
-    """A group for each domain, at most MOST_RECIPIENTS in each."""
-    if len(recipients) == 1:
-        return [(recipients[0].domain, recipients)]
-    by_domain: dict[str, list[Recipient]] = {}
-    for recipient in recipients:
-        by_domain.setdefault(recipient.domain, []).append(recipient)
-    return [
-        (domain, tuple(group[at : at + MOST_RECIPIENTS]))
-        for domain, group in by_domain.items()
-        for at in range(0, len(group), MOST_RECIPIENTS)
-    ]

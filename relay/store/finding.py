@@ -1,0 +1,158 @@
+"""What the index (relay.store.index) finds: deliveries to a recipient or with a tag, also final."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from relay.errors import NoSuchMessage, UnreadableRecord
+from relay.mail.ids import message_of
+from relay.store.client import StoreClient
+from relay.store.index import delivery_in, term
+from relay.store.keys import PartitionKeys, partition_keys
+from relay.store.listing import MOST_LOOKS, Listed, Page, Wanted, Where, begin, read_listed
+from relay.store.status import Over, Status, StoredMessage
+
+#: Members read at a time: of each a whole message may have to be read.
+_STEP = 20
+#: A member behind its term: a position between pages.
+_POSITION = re.compile(r"[^\x00-\x1f\x7f]{0,300}\|[0-9a-z]{20}\.\d{1,6}")
+
+
+class Final(Struct, frozen=True):
+    """A delivery that is over: its message, and what made its recipients final."""
+
+    id: str
+    message: StoredMessage
+    outcomes: tuple[Over, ...]
+
+    @property
+    def recipients(self) -> tuple[str, ...]:
+        """Those that it was for, in the order in which they became final."""
+        found: dict[str, None] = {}
+        for over in self.outcomes:
+            ended = over.ended
+            if ended.delivery is not None:
+                found.update(dict.fromkeys(one.address for one in ended.delivery.recipients))
+            if ended.attempt is not None:
+                results = ended.attempt.results
+                found.update(dict.fromkeys(one.recipient for one in results if one.fate in _FINAL))
+        return tuple(found)
+
+    @property
+    def domain(self) -> str:
+        """Their domain."""
+        return self.recipients[0].rpartition("@")[2] if self.recipients else ""
+
+
+_FINAL = ("delivered", "bounced", "expired", "cancelled")
+
+
+class Finding:
+    """Looks in all partitions; never changes anything."""
+
+    def __init__(self, client: StoreClient, partitions: int) -> None:
+        self._client = client
+        self._partitions = partitions
+        self._status = Status(client, partitions)
+
+    async def page(self, wanted: Wanted, cursor: str, limit: int) -> Page[Listed | Final]:
+        """Up to `limit` deliveries with the recipient or else the tag, behind the cursor.
+
+        Raises ValueError where the cursor is none, StoreUnavailable.
+        """
+        partition, position = begin(cursor, self._partitions)
+        if position and not _POSITION.fullmatch(position):
+            raise ValueError("is none that a page gave")
+        found: list[Listed | Final] = []
+        looks = 0
+        while partition < self._partitions and looks < MOST_LOOKS and len(found) < limit:
+            keys = partition_keys(partition, self._partitions)
+            members = await self._members(keys, wanted, position)
+            if not members:
+                partition, position = partition + 1, ""
+                continue
+            for member, item, cost in await self._read(keys, wanted, members):
+                position, looks = member, looks + cost
+                if item is not None and _fits(wanted, item):
+                    found.append(item)
+                    if len(found) == limit:
+                        break
+        more = partition < self._partitions
+        return Page(tuple(found), f"{partition}/{position}" if more else "")
+
+    async def _members(self, keys: PartitionKeys, wanted: Wanted, position: str) -> list[bytes]:
+        """The next members of a term, or of a tenant in it."""
+        name = term("recipient", wanted.recipient) if wanted.recipient else term("tag", wanted.tag)
+        low = f"{name}|" if wanted.tenant is None else f"{name}|{wanted.tenant}|"
+        high = low[:-1] + "}"
+        behind = f"{name}|{position}"
+        if position and behind.encode() >= high.encode():
+            return []
+        start = f"({behind}" if position and behind.encode() >= low.encode() else f"[{low}"
+        members: list[bytes] = await self._client.read(
+            "ZRANGE", keys.index, start, f"({high}", "BYLEX", "LIMIT", 0, _STEP
+        )
+        return members
+
+    async def _read(
+        self, keys: PartitionKeys, wanted: Wanted, members: Sequence[bytes]
+    ) -> list[tuple[str, Listed | Final | None, int]]:
+        """Each member's position, what it names, and how many looks that took."""
+        names = [delivery_in(one) for one in members]
+        listed = await read_listed(self._client, keys, names)
+        pending = [_is_open(wanted, one) for one in listed]
+        over = {
+            message_of(name)[0] for name, is_open in zip(names, pending, strict=True) if not is_open
+        }
+        messages = dict(zip(over, await asyncio.gather(*map(self._message, over)), strict=True))
+        found: list[tuple[str, Listed | Final | None, int]] = []
+        for member, name, item, is_open in zip(members, names, listed, pending, strict=True):
+            position = member.partition(b"|")[2].decode()
+            message, number = message_of(name)
+            if is_open:
+                found.append((position, item, 1))
+            else:
+                stored = messages[message]
+                cost = stored.record.deliveries if stored is not None else 1
+                found.append((position, _final(name, number, stored), cost))
+        return found
+
+    async def _message(self, message: str) -> StoredMessage | None:
+        try:
+            return await self._status.message(message)
+        except (NoSuchMessage, UnreadableRecord):
+            return None
+
+
+def _is_open(wanted: Wanted, listed: Listed | None) -> bool:
+    """Not where the recipient that is sought is final, though others of the delivery are not."""
+    if listed is None:
+        return False
+    sought = wanted.recipient.casefold()
+    return not sought or any(one.address.casefold() == sought for one in listed.delivery.recipients)
+
+
+def _final(name: str, number: int, message: StoredMessage | None) -> Final | None:
+    """None where the record is gone, or the message was never accepted."""
+    if message is None:
+        return None
+    outcomes = tuple(one for one in message.outcomes if one.number == number)
+    return Final(name, message, outcomes) if outcomes else None
+
+
+def _fits(wanted: Wanted, item: Listed | Final) -> bool:
+    if isinstance(item, Final):
+        place, domain, accepted = Where.FINAL, item.domain, item.message.record.accepted_ms
+    else:
+        place = Where(item.stored.place.name.lower())
+        domain, accepted = item.stored.queue, item.delivery.accepted_ms
+    return (
+        wanted.where in (Where.ALL, place)
+        and wanted.domain in ("", domain)
+        and accepted >= wanted.since_ms
+        and (not wanted.until_ms or accepted < wanted.until_ms)
+    )

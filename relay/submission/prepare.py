@@ -1,0 +1,143 @@
+"""A submission as the store takes it: grouped by domain, encoded, large content cut in chunks."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable
+
+from msgspec import structs
+
+from relay.mail.delivery import MOST_RECIPIENTS, Delivery, Record
+from relay.mail.envelope import Recipient
+from relay.mail.ids import partition_of
+from relay.policy.lanes import cost
+from relay.policy.notify import asks_for_failures
+from relay.store.admission import NewDelivery, NewMessage
+from relay.store.codec import VERSION, Flag, encode_delivery, encode_record
+from relay.store.index import Index
+from relay.store.keys import CHUNK, lane
+from relay.submission.submission import Submission
+
+
+def prepare(submission: Submission, trace: str, index: Index) -> NewMessage:
+    """The message as the store takes it: record, content, and a delivery for each domain."""
+    content, size = _pieces(submission.content)
+    accepted_ms = time.time_ns() // 1_000_000
+    common = Delivery(
+        VERSION,
+        accepted_ms,
+        submission.expires_at_ms,
+        size,
+        submission.envelope.sender,
+        (),
+        submission.envelope.eight_bit,
+        submission.envelope.smtputf8,
+        submission.envelope.ret,
+        submission.envelope.envid,
+        len(content) if len(content) > 1 else 0,
+        submission.envelope.mt_priority,
+        submission.envelope.binary,
+        trace,
+    )
+    deliveries = _deliveries(submission, common, index)
+    key = submission.idempotency_key
+    return NewMessage(
+        partition_of(submission.id),
+        submission.id,
+        digest(submission.tenant, key) if key else "",
+        _fingerprint(submission) if key else "",
+        encode_record(_record(submission, accepted_ms, size, len(deliveries))),
+        content,
+        deliveries,
+        # A DSN ends what takes up room.
+        submission.origin != "dsn",
+    )
+
+
+def _deliveries(submission: Submission, common: Delivery, index: Index) -> list[NewDelivery]:
+    """One for each domain; `common` is what they have in common: all but their recipients."""
+    lane_ = lane(submission.priority, submission.tenant)
+    price = cost(submission.priority, submission.weight)
+    return [
+        NewDelivery(
+            domain,
+            lane_,
+            price,
+            int(Flag.REPORT if asks_for_failures(common.sender, recipients) else 0),
+            submission.send_at_ms,
+            submission.expires_at_ms,
+            encode_delivery(structs.replace(common, recipients=recipients)),
+            index.terms(submission.tags, (one.address for one in recipients)),
+        )
+        for domain, recipients in _by_domain(submission.envelope.recipients)
+    ]
+
+
+def _record(submission: Submission, accepted_ms: int, size: int, deliveries: int) -> Record:
+    envelope = submission.envelope
+    return Record(
+        VERSION,
+        accepted_ms,
+        envelope.sender,
+        size,
+        deliveries,
+        submission.tenant,
+        submission.priority.value,
+        submission.origin,
+        submission.client,
+        submission.expires_at_ms,
+        envelope.eight_bit,
+        envelope.smtputf8,
+        envelope.ret,
+        envelope.envid,
+        submission.tags,
+        metadata=submission.metadata,
+    )
+
+
+def _pieces(content: tuple[bytes, ...]) -> tuple[tuple[bytes, ...], int]:
+    """The content in one piece, or in chunks where it is large; and its size in octets."""
+    size = sum(map(len, content))
+    if size <= CHUNK:
+        return (content if len(content) == 1 else (b"".join(content),)), size
+    return tuple(cut for piece in content for cut in _cut(piece)), size
+
+
+def _cut(piece: bytes) -> Iterable[bytes]:
+    """The piece itself where it is small enough: what came in chunks is not copied."""
+    if len(piece) <= CHUNK:
+        return (piece,)
+    return (piece[at : at + CHUNK] for at in range(0, len(piece), CHUNK))
+
+
+def _by_domain(
+    recipients: tuple[Recipient, ...],
+) -> list[tuple[str, tuple[Recipient, ...]]]:
+    """A group for each domain, at most MOST_RECIPIENTS in each."""
+    if len(recipients) == 1:
+        return [(recipients[0].domain, recipients)]
+    by_domain: dict[str, list[Recipient]] = {}
+    for recipient in recipients:
+        by_domain.setdefault(recipient.domain, []).append(recipient)
+    return [
+        (domain, tuple(group[at : at + MOST_RECIPIENTS]))
+        for domain, group in by_domain.items()
+        for at in range(0, len(group), MOST_RECIPIENTS)
+    ]
+
+
+def digest(tenant: str, idempotency_key: str) -> str:
+    """What an idempotency key of a tenant is stored under."""
+    return hashlib.sha256(f"{tenant}\0{idempotency_key}".encode()).hexdigest()[:32]
+
+
+def _fingerprint(submission: Submission) -> str:
+    if submission.fingerprint:
+        return hashlib.sha256(submission.fingerprint.encode()).hexdigest()[:32]
+    digest = hashlib.sha256(repr(submission.envelope).encode())
+    skip = submission.trace
+    for piece in submission.content:
+        digest.update(memoryview(piece)[skip:])
+        skip = max(0, skip - len(piece))
+    return digest.hexdigest()[:32]
