@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import cast
 
-from relay.errors import RelayError
 from relay.mail.client_commands import QUIT, bdat, wire
 from relay.mail.exchange import Step
 from relay.mail.outcome import Failure, Scope
@@ -25,7 +22,8 @@ from relay.smtp import failures
 from relay.smtp.deadline import Deadline
 from relay.smtp.features import Features
 from relay.smtp.options import SessionLimits, Target, Timeouts
-from relay.smtp.pieces import PIECE, pieces
+from relay.smtp.outflow import Outflow
+from relay.smtp.pieces import PIECE
 from relay.smtp.transaction import Driver, Transaction
 from relay.smtp.underway import Underway, unsendable
 
@@ -45,7 +43,6 @@ class Session(asyncio.Protocol):
         "_current",
         "_deadline",
         "_dirty",
-        "_drained",
         "_driver",
         "_ends_at",
         "_following",
@@ -54,11 +51,10 @@ class Session(asyncio.Protocol):
         "_lost",
         "_most",
         "_now",
+        "_outflow",
         "_over",
         "_parser",
         "_patience",
-        "_paused",
-        "_sending",
         "_transport",
         "_unread",
         "features",
@@ -101,9 +97,6 @@ class Session(asyncio.Protocol):
         # The transaction whose replies come now, and the one whose envelope went with its dot.
         self._current: Underway | None = None
         self._following: Underway | None = None
-        self._sending: asyncio.Task[None] | None = None
-        self._drained: asyncio.Future[None] | None = None
-        self._paused = False
         # Replies that were received with the one being handled and come after it.
         self._unread = 0
         # The server holds the envelope of a transaction that ended before its content.
@@ -114,6 +107,9 @@ class Session(asyncio.Protocol):
         self._now = self._loop.time()
         self._ends_at = math.inf
         self._deadline = Deadline(self._loop, self._late)
+        self._outflow = Outflow(
+            self._loop, write=self._write_piece, end=self._write_last, fail=self._unread_content
+        )
         # "Paused" is to mean that not all was handed to the kernel.
         transport.set_write_buffer_limits(high=1, low=0)
 
@@ -173,7 +169,7 @@ class Session(asyncio.Protocol):
         if self._parser.fault:
             phase = self._current.phase if self._current else "idle"
             self._break(failures.nonsense(phase, self._parser.fault))
-        elif self._current is not None and self._sending is None:
+        elif self._current is not None and self._outflow.task is None:
             self._arm(self._patience[self._current.phase])
 
     def eof_received(self) -> None:
@@ -189,13 +185,11 @@ class Session(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The kernel took no more."""
-        self._paused = True
+        self._outflow.paused = True
 
     def resume_writing(self) -> None:
         """The kernel has all that was written."""
-        self._paused = False
-        if self._drained is not None and not self._drained.done():
-            self._drained.set_result(None)
+        self._outflow.resume()
 
     # Pulling and beginning transactions.
 
@@ -261,7 +255,7 @@ class Session(asyncio.Protocol):
             self._ended(str(reply))
         elif reply.code == _UNAVAILABLE:
             self._break(Failure(reply, Scope.HOST, underway.phase), answered=True)
-        elif self._sending is not None:
+        elif self._outflow.task is not None:
             self._interrupted(underway, reply)
         else:
             self._step(underway, underway.take(reply), reply)
@@ -308,14 +302,32 @@ class Session(asyncio.Protocol):
             self._finish(underway, bdat(len(body)) + body if chunked else stuffed(body))
             return
         self._arm(self.timeouts.block)
-        self._sending = self._loop.create_task(self._send(underway))
-        self._sending.add_done_callback(self._sent)
+        self._outflow.begin(
+            underway.transaction,
+            Chunk(underway.transaction.size) if underway.chunked else DotStuffer(),
+        )
+
+    def _write_piece(self, data: bytes) -> None:
+        """A piece of content, with more behind it."""
+        self._write(data)
+        self._now = self._loop.time()
+        self._arm(self.timeouts.block)
+
+    def _write_last(self, ending: bytes) -> None:
+        """The end of content that went out in pieces."""
+        self._now = self._loop.time()
+        self._finish(cast(Underway, self._current), ending)
+        if not self._over:
+            self._arm(self.timeouts.dot)
+
+    def _unread_content(self) -> None:
+        self._break(failures.withheld("the content could not be read"))
 
     def _finish(self, underway: Underway, ending: bytes) -> None:
         """Write the last of the content, with its final dot and, where pipelined, the envelope of
         the next transaction."""
         driver = cast(Driver, self._driver)
-        if self._paused or not driver.may_finish(self, underway.transaction):
+        if self._outflow.paused or not driver.may_finish(self, underway.transaction):
             self._break(failures.withheld("the final dot was withheld"))
             return
         following = self._pull() if self.features.pipelining else None
@@ -324,40 +336,6 @@ class Session(asyncio.Protocol):
         underway.dotted = True
         self._following = following
         self._write(ending if following is None else ending + following.say())
-
-    async def _send(self, underway: Underway) -> None:
-        """Send content piece by piece, each when the one before has left this process."""
-        size = underway.transaction.size
-        stuffer = Chunk(size) if underway.chunked else DotStuffer()
-        held = b""
-        source = cast(AsyncGenerator[bytes], pieces(underway.transaction))
-        async with aclosing(source):
-            async for piece in source:
-                if held:
-                    await self._write_out(stuffer.feed(held))
-                held = piece
-        self._sending = None
-        self._now = self._loop.time()
-        self._finish(underway, stuffer.feed(held) + stuffer.end())
-        if not self._over:
-            self._arm(self.timeouts.dot)
-
-    async def _write_out(self, data: bytes) -> None:
-        self._write(data)
-        self._now = self._loop.time()
-        self._arm(self.timeouts.block)
-        if self._paused:
-            self._drained = self._loop.create_future()
-            await self._drained
-
-    def _sent(self, task: asyncio.Task[None]) -> None:
-        error = None if task.cancelled() else task.exception()
-        if error is None:
-            return
-        self._break(failures.withheld("the content could not be read"))
-        if not isinstance(error, RelayError):
-            context = {"message": "reading content failed", "exception": error, "task": task}
-            self._loop.call_exception_handler(context)
 
     # Ending.
 
@@ -371,9 +349,7 @@ class Session(asyncio.Protocol):
         if self._over:
             return
         self._over = self._leaving = True
-        if self._sending is not None:
-            self._sending.cancel()
-            self._sending = None
+        self._outflow.drop()
         self._deadline.drop()
         self._transport.abort()
         in_hand = (self._current, self._following)
