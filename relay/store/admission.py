@@ -159,18 +159,7 @@ class Admission:
 def _admit_keys(keys: PartitionKeys, message: NewMessage, chunks: int) -> list[Text]:
     record = keys.record(message.id)
     return [
-        keys.deliveries,
-        keys.later,
-        keys.ready,
-        keys.turns,
-        keys.clock,
-        keys.age,
-        keys.expiry,
-        keys.wake,
-        keys.paused,
-        keys.aside,
-        keys.events,
-        keys.shares,
+        *keys.of(ADMIT),
         record,
         keys.idempotency(message.digest) if message.digest else record,
         *keys.contents(message.id, chunks),

@@ -13,9 +13,6 @@ from relay.store.control import (
     RESCHEDULE,
     UNHOLD,
     ControlOptions,
-    cancel_keys,
-    hold_keys,
-    reschedule_keys,
 )
 from relay.store.keys import PartitionKeys, partition_keys, reference
 from relay.store.script import Script, Text
@@ -46,20 +43,20 @@ class Bulk:
         """Set them aside."""
         words: list[str] = []
         for keys, batch in self._batches(some):
-            names = [*hold_keys(keys), keys.events, *_records(keys, batch)]
+            names = [*keys.of(HOLD), *_records(keys, batch)]
             answer = await self._client.call(HOLD, names, [one.id for one in batch])
             words += [word.decode() for word in answer]
         return words
 
     async def release(self, some: Sequence[Met]) -> list[str]:
         """Let those go on that are held."""
-        return await self._move(UNHOLD, hold_keys, some, (self._options.deadline_ms,))
+        return await self._move(UNHOLD, some, (self._options.deadline_ms,))
 
     async def retry(self, some: Sequence[Met]) -> list[str]:
         """Have them attempted now."""
         options = self._options
         first = (options.deadline_ms, options.longest_ms, 0)
-        return await self._move(RESCHEDULE, reschedule_keys, some, first)
+        return await self._move(RESCHEDULE, some, first)
 
     async def cancel(self, some: Sequence[Met]) -> list[str]:
         """End them, as far as no attempt is under way."""
@@ -72,7 +69,7 @@ class Bulk:
     async def _end(self, what: Script, some: Sequence[Met], first: Sequence[Text]) -> list[str]:
         words: list[str] = []
         for keys, batch in self._batches(some):
-            names = cancel_keys(keys)
+            names = keys.of(what)
             args: list[Text] = [self._options.retention_ms, *first]
             for one in batch:
                 contents = keys.contents(one.message, one.stored.chunks)
@@ -84,14 +81,13 @@ class Bulk:
     async def _move(
         self,
         what: Script,
-        fixed: Callable[[PartitionKeys], list[Text]],
         some: Sequence[Met],
         first: Sequence[Text],
     ) -> list[str]:
         words: list[str] = []
         for keys, batch in self._batches(some):
             answer, queues = await self._client.call(
-                what, [*fixed(keys), *_records(keys, batch)], [*first, *(one.id for one in batch)]
+                what, [*keys.of(what), *_records(keys, batch)], [*first, *(one.id for one in batch)]
             )
             words += [word.decode() for word in answer]
             if queues:

@@ -89,7 +89,7 @@ class Control:
             for name in batch:
                 args += (name, len(contents))
             records = [keys.record(message), *contents] * len(batch)
-            words = await self._client.call(CANCEL, [*cancel_keys(keys), *records], args)
+            words = await self._client.call(CANCEL, [*keys.of(CANCEL), *records], args)
             answers += _answers(batch, words)
         return answers
 
@@ -104,7 +104,7 @@ class Control:
         """
         options = self._options
         first = (options.deadline_ms, options.longest_ms, due_ms)
-        return await self._move(RESCHEDULE, reschedule_keys, message, first)
+        return await self._move(RESCHEDULE, message, first)
 
     async def hold(self, message: str) -> list[Answer]:
         """Set all deliveries aside; `pending` are those under way."""
@@ -112,14 +112,14 @@ class Control:
         answers: list[Answer] = []
         for batch in _batches(names, _MOST):
             words = await self._client.call(
-                HOLD, [*hold_keys(keys), keys.events, *[keys.record(message)] * len(batch)], batch
+                HOLD, [*keys.of(HOLD), *[keys.record(message)] * len(batch)], batch
             )
             answers += _answers(batch, words)
         return answers
 
     async def unhold(self, message: str) -> list[Answer]:
         """Let all deliveries go on, those under way included."""
-        return await self._move(UNHOLD, hold_keys, message, (self._options.deadline_ms,))
+        return await self._move(UNHOLD, message, (self._options.deadline_ms,))
 
     async def hold_queue(self, queue: str, why: str = "") -> None:
         """Lease nothing of a domain's queues any more, in any partition; what is leased goes on."""
@@ -177,7 +177,6 @@ class Control:
     async def _move(
         self,
         what: Script,
-        fixed: Callable[[PartitionKeys], list[Text]],
         message: str,
         first: Sequence[Text],
     ) -> list[Answer]:
@@ -186,7 +185,7 @@ class Control:
         for batch in _batches(names, _MOST):
             records = [keys.record(message)] * len(batch)
             words, queues = await self._client.call(
-                what, [*fixed(keys), *records], [*first, *batch]
+                what, [*keys.of(what), *records], [*first, *batch]
             )
             answers += _answers(batch, words)
             self._tell(partition_of(message), queues)
@@ -203,7 +202,7 @@ class Control:
 
     async def _resume(self, partition: int, name: str) -> None:
         keys = partition_keys(partition, self._partitions)
-        names = [keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside]
+        names = keys.of(RESUME)
         word = b"more"
         while word == b"more":
             args: list[Text] = [name, self._options.deadline_ms, _MOST]
@@ -234,30 +233,3 @@ def paused_of(name: bytes, value: bytes) -> tuple[str, Paused]:
     kind = "queue" if text.startswith("q:") else "tenant"
     why = value[14:].decode("utf-8", "replace")
     return text, Paused(kind, text[2:], int(value[1:14]), why, value[:1] == b"u")
-
-
-def hold_keys(keys: PartitionKeys) -> list[Text]:
-    """The keys of hold and unhold, in front of each delivery's."""
-    return [
-        keys.deliveries,
-        keys.later,
-        keys.ready,
-        keys.turns,
-        keys.clock,
-        keys.held,
-        keys.wake,
-        keys.paused,
-        keys.aside,
-    ]
-
-
-def cancel_keys(keys: PartitionKeys) -> list[Text]:
-    """The keys of cancel and bounce, in front of each delivery's."""
-    return [*hold_keys(keys), keys.age, keys.expiry, keys.events, keys.shares]
-
-
-def reschedule_keys(keys: PartitionKeys) -> list[Text]:
-    """The keys of reschedule, in front of each delivery's."""
-    names = hold_keys(keys)
-    names.remove(keys.held)
-    return [*names, keys.age, keys.expiry]

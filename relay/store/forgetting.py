@@ -56,6 +56,6 @@ class Forgetting:
         )
         ahead = met[-1] if len(met) == _MOST else b""
         records = [keys.record(delivery_in(one)[:20]) for one in met]
-        names = [keys.index, keys.deliveries, keys.forgetting, *records]
+        names = [*keys.of(FORGET), *records]
         _, count = await self._client.call(FORGET, names, [ahead, *met])
         return int(count)

@@ -54,7 +54,7 @@ from binascii import crc_hqx
 from functools import cache
 
 from relay.mail.envelope import Priority
-from relay.store.script import Text
+from relay.store.script import Script, Text, numbered
 
 #: Content above this many octets is stored, read and sent in chunks of at most as many.
 CHUNK = 256 * 1024
@@ -94,6 +94,7 @@ class PartitionKeys:
     """The names of one partition's keys."""
 
     __slots__ = (
+        "_of",
         "age",
         "aside",
         "clock",
@@ -118,6 +119,7 @@ class PartitionKeys:
     )
 
     def __init__(self, partition: int, partitions: int) -> None:
+        self._of: dict[Script, list[Text]] = {}
         self.prefix = prefix = f"relay:{{{tag(partition, partitions)}}}:"
         self.deliveries = prefix + "deliveries"
         self.later = prefix + "later"
@@ -139,6 +141,13 @@ class PartitionKeys:
         self.suspects = prefix + "suspects"
         self.index = prefix + "index"
         self.forgetting = prefix + "forgetting"
+
+    def of(self, what: Script) -> list[Text]:
+        """The keys of a script that its header numbers and that a partition has one of each."""
+        known = self._of.get(what)
+        if known is None:
+            known = self._of[what] = [getattr(self, name) for name in numbered(what)]
+        return known.copy()
 
     def record(self, message: str) -> str:
         """The record of a message."""

@@ -146,35 +146,14 @@ class Leasing:
 
     def _hold(self, keys: PartitionKeys, deliveries: Sequence[str]) -> asyncio.Future[Any]:
         """Have leased deliveries held as soon as their leases are reclaimed."""
-        names: list[Text] = [
-            keys.deliveries,
-            keys.later,
-            keys.ready,
-            keys.turns,
-            keys.clock,
-            keys.held,
-            keys.wake,
-            keys.paused,
-            keys.aside,
-            keys.events,
-        ]
+        names = keys.of(HOLD)
         names += [keys.record(delivery[:20]) for delivery in deliveries]
         return self._client.call(HOLD, names, deliveries)
 
     def settle(self, partition: int, batch: Sequence[Settlement]) -> asyncio.Future[list[bytes]]:
         """Record a batch of attempts of one partition; a word for each (scripts/settle.lua)."""
         keys = partition_keys(partition, self._partitions)
-        names: list[Text] = [
-            keys.deliveries,
-            keys.later,
-            keys.leased,
-            keys.held,
-            keys.age,
-            keys.expiry,
-            keys.events,
-            keys.seen,
-            keys.shares,
-        ]
+        names = keys.of(SETTLE)
         args: list[Text] = [
             self._holder,
             self._options.lease_ms,
@@ -212,7 +191,7 @@ class Leasing:
         args: list[Text] = [self._holder, wait_ms]
         for lease in leases:
             args += lease
-        return self._client.call(RELEASE, _release_keys(keys), args)
+        return self._client.call(RELEASE, keys.of(RELEASE), args)
 
     def begin(self, lease: Lease) -> asyncio.Future[list[bytes]]:
         """Begin with a delivery that is to be alone: it is to be suspected if this process ends.
@@ -228,7 +207,7 @@ class Leasing:
     def _begin(self, partition: int, delivery: str, fence: int) -> asyncio.Future[list[bytes]]:
         keys = partition_keys(partition, self._partitions)
         args: list[Text] = [self._holder, delivery, fence]
-        return self._client.call(BEGIN, [keys.deliveries, keys.suspects], args)
+        return self._client.call(BEGIN, keys.of(BEGIN), args)
 
     def release_all(
         self, leases: Sequence[Lease], wait_ms: int = 0
@@ -271,19 +250,7 @@ def retake(
 ) -> asyncio.Future[list[bytes]]:
     """Take back leases of a partition that the store itself lost (scripts/retake.lua)."""
     keys = partition_keys(partition, partitions)
-    names: list[Text] = [
-        keys.deliveries,
-        keys.later,
-        keys.ready,
-        keys.turns,
-        keys.clock,
-        keys.leased,
-        keys.held,
-        keys.wake,
-        keys.paused,
-        keys.aside,
-        keys.seen,
-    ]
+    names = keys.of(RETAKE)
     args: list[Text] = [holder, lease_ms]
     for lease in leases:
         names.append(keys.record(lease.message))
@@ -342,19 +309,4 @@ def _lease_keys(keys: PartitionKeys, holder: str) -> list[Text]:
         keys.seen,
         keys.grant(holder),
         keys.reasons,
-    ]
-
-
-def _release_keys(keys: PartitionKeys) -> list[Text]:
-    return [
-        keys.deliveries,
-        keys.ready,
-        keys.turns,
-        keys.clock,
-        keys.leased,
-        keys.held,
-        keys.wake,
-        keys.paused,
-        keys.aside,
-        keys.later,
     ]

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Text = str | bytes | int
 
 _USES = re.compile(r"^-- USES (\w+)$", re.MULTILINE)
+#: Its keys, as its header numbers them; what has a colon is not one of the partition's fixed ones.
+_KEYS = re.compile(r"^-- KEYS .*?(?=^-- (?:ARGV|Returns))", re.MULTILINE | re.DOTALL)
+_NUMBERED = re.compile(r"\d+ ([a-z]+)(?![a-z]*:)")
 _HOME = files("relay.store") / "scripts"
 
 
@@ -73,6 +76,15 @@ def script(name: str) -> Script:
 @cache
 def _chunk(name: str) -> str:
     return (_HOME / "lib" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+@cache
+def numbered(what: Script) -> tuple[str, ...]:
+    """The names of the keys that a script's header numbers, in their order."""
+    signature = _KEYS.search(what.source)
+    if signature is None:
+        raise ValueError(f"{what.name}.lua has no KEYS in its header")
+    return tuple(_NUMBERED.findall(signature[0]))
 
 
 def is_unknown(error: BaseException) -> bool:

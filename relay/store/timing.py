@@ -73,21 +73,7 @@ class Timing:
     async def _promote(
         self, keys: PartitionKeys, candidates: Sequence[str]
     ) -> tuple[int, int, list[str], list[str]]:
-        names: list[Text] = [
-            keys.deliveries,
-            keys.later,
-            keys.ready,
-            keys.turns,
-            keys.clock,
-            keys.held,
-            keys.wake,
-            keys.paused,
-            keys.aside,
-            keys.age,
-            keys.expiry,
-            keys.events,
-            keys.shares,
-        ]
+        names = keys.of(PROMOTE)
         options = self._options
         args: list[Text] = [
             MOST,
@@ -114,28 +100,14 @@ class Timing:
         keys = partition_keys(partition, self._partitions)
         options = self._options
         args = (MOST, options.deadline_ms, options.parked_ms)
-        next_ms, *queues = await self._client.call(RING, [keys.wake], args)
+        next_ms, *queues = await self._client.call(RING, keys.of(RING), args)
         return next_ms, [queue.decode() for queue in queues]
 
     async def reclaim(self, partition: int) -> Reclaimed:
         """Take back leases that expired."""
         keys = partition_keys(partition, self._partitions)
-        names = [
-            keys.deliveries,
-            keys.ready,
-            keys.turns,
-            keys.clock,
-            keys.leased,
-            keys.held,
-            keys.wake,
-            keys.paused,
-            keys.aside,
-            keys.events,
-            keys.seen,
-            keys.later,
-            keys.suspects,
-        ]
-        word, *rest = await self._client.call(RECLAIM, names, (self._options.lease_ms, MOST))
+        args = (self._options.lease_ms, MOST)
+        word, *rest = await self._client.call(RECLAIM, keys.of(RECLAIM), args)
         if word == b"grace":
             return Reclaimed(0, 0, (), rest[0])
         return Reclaimed(rest[0], rest[1], tuple(queue.decode() for queue in rest[2:]))

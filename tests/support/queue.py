@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +21,6 @@ RETENTION_MS = 24 * 3600 * 1000
 #: Farthest ahead that a delivery is due.
 AHEAD_MS = 366 * 24 * 3600 * 1000
 MINUTE = 60_000
-_MANY = re.MULTILINE | re.DOTALL
 
 
 class New(Struct, frozen=True, kw_only=True):
@@ -55,10 +53,7 @@ class QueueStore(StoreReader):
 
     def fixed(self, name: str) -> list[Text]:
         """The keys that a script's header numbers, where the partition has one of that name."""
-        signature = re.search(r"^-- KEYS .*?(?=^-- (?:ARGV|Returns))", script(name).source, _MANY)
-        assert signature, f"{name}.lua has no KEYS in its header"
-        numbered = re.findall(r"\d+ ([a-z]+)(?![a-z]*:)", signature[0])
-        return [getattr(self.keys, each) for each in numbered]
+        return self.keys.of(script(name))
 
     async def run(self, name: str, keys: Sequence[Text], *args: Text) -> Any:
         """A script's answer, as text."""
