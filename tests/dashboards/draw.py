@@ -138,7 +138,8 @@ def _board(browser: Browser, url: str, path: Path, out: Path | None) -> list[str
         page.wait_for_timeout(500)
     # What is drawn last are the legends.
     page.wait_for_timeout(2000)
-    if out is not None:
+    # Pages of words are in docs/operations already.
+    if out is not None and any("targets" in panel for panel in board["panels"]):
         page.screenshot(path=out / f"{path.stem}.png")
     faults = list(dict.fromkeys(page.evaluate("window.errors")))
     shown = {one["title"] for one in page.evaluate(_PANELS) if not one["nothing"]}
