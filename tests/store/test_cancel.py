@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from relay.store.codec import Flag, Place, decode_outcome
 from relay.store.wire import ReplyError
+from tests.support.costs import cpu_ms
 from tests.support.queue import MINUTE, RETENTION_MS, New, QueueStore
 
 
@@ -101,11 +100,11 @@ async def test_fifty_take_less_than_five_milliseconds(queue: QueueStore) -> None
     took = []
     for _ in range(10):
         message = await queue.admitted(*(New(lane=f"h{n}") for n in range(50)))
-        started = time.perf_counter()
+        before = await cpu_ms(queue.client)
         answers = await queue.cancel(*(f"{message}.{n}" for n in range(50)))
-        took.append(time.perf_counter() - started)
+        took.append(await cpu_ms(queue.client) - before)
         assert set(answers) == {"cancelled"}
-    assert min(took) < 0.005
+    assert 0 < min(took) < 5
 
 
 async def test_it_works_at_maxmemory(queue: QueueStore) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
 from relay.store.client import StoreClient
 from relay.store.wire import ReplyError
+from tests.support.costs import cpu_ms
 from tests.support.queue import MINUTE, New, QueueStore
 
 ALL = ("dsn", "hooks")
@@ -131,10 +131,10 @@ async def test_a_thousand_events_take_less_than_five_milliseconds(outbox: QueueS
     await looked(outbox, 6 * MINUTE)
     took = []
     for _ in range(7):
-        started = time.perf_counter()
+        before = await cpu_ms(outbox.client)
         assert (await outbox.trim(*ALL, limit=1000))[1] == 1000
-        took.append(time.perf_counter() - started)
-    assert min(took) < 0.005
+        took.append(await cpu_ms(outbox.client) - before)
+    assert 0 < min(took) < 5
 
 
 async def test_it_works_at_maxmemory(outbox: QueueStore) -> None:
