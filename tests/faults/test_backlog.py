@@ -1,4 +1,4 @@
-"""What waits behind slow and dead hosts waits in the store, and not in the workers."""
+"""A worker's memory: it grows neither with what waits behind slow and dead hosts nor with time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,13 @@ from tests.support.system import System
 
 _DOMAINS = 100
 #: Octets of a message; how many come first, and how many then.
-_SIZE, _FIRST, _THEN = 16_384, 2_000, 8_000
-#: MiB that a worker's memory may differ by; what comes then has 125 MiB of content.
+_SIZE, _FIRST, _THEN = 16_384, 2_000, 4_000
+#: Messages that are delivered before the first look, and before the second.
+_WARM, _LONG = 5_000, 20_000
+#: MiB that a worker's memory may differ by; what comes then has 62 MiB of content.
 _LEVEL_MIB = 10.0
+#: The same for what is delivered between two looks: less than 160 octets of each message.
+_GROWN_MIB = 3.0
 
 
 @pytest.mark.timeout(240)
@@ -46,6 +50,24 @@ def test_a_workers_memory_levels_off_while_thousands_wait_behind_slow_and_dead_h
         submit(system.port, post("well", "r@well.test"))
         system.until(lambda: site.ids()["well"], "a healthy host gets its message")
         assert system.left()["deliveries"] > _THEN
+
+
+@pytest.mark.timeout(240)
+def test_memory_does_not_grow_with_the_messages_that_were_delivered() -> None:
+    with Site(keep=False) as site, System(site) as system:
+        processes = [psutil.Process(one.process.pid) for one in (system.workers[0], system.smtp)]
+
+        def mib_after(first: int, end: int) -> list[float]:
+            """What worker and reception have once so many are delivered."""
+            posts = [post(f"m{n}", f"r{n}@d{n % 200}.test") for n in range(first, end)]
+            with Source(system.port, posts, connections=32) as source:
+                source.wait(90)
+            system.until(lambda: len(site.taken) == end, lambda: len(site.taken), 60)
+            return [one.memory_info().rss / 2**20 for one in processes]
+
+        before, after = mib_after(0, _WARM), mib_after(_WARM, _WARM + _LONG)
+        print(f"MiB of worker, reception: after {_WARM} {before}, after {_WARM + _LONG} {after}")
+        assert all(late - early < _GROWN_MIB for early, late in zip(before, after, strict=True))
 
 
 def until_it_takes_no_more(system: System) -> None:

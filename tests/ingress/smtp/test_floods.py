@@ -105,7 +105,7 @@ async def test_slow_senders_are_ended_and_others_served_meanwhile(servers: Serve
             answer = asyncio.create_task(client.reply())
             while not answer.done():
                 client.writer.write(b"N")
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.2)
             return await answer
 
     slow = [asyncio.create_task(drip()) for _ in range(200)]
