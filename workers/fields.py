@@ -14,6 +14,7 @@ from relay.api.intake import FARTHEST_MS, LONGEST_KEY
 from relay.mail.address import BadAddress, parse_mailbox
 from relay.mail.compose import Limits, Problem, check_options
 from relay.mail.envelope import Envelope, Priority, Recipient
+from relay.mail.header import lets_tls_fail, section_end
 from relay.mail.message import Message
 from relay.mail.raw import read_raw
 from relay.submission import Submission, Submitter
@@ -34,6 +35,8 @@ class Fields(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     send_at_ms: int = 0
     expires_at_ms: int = 0
     tags: tuple[str, ...] = ()
+    #: REQUIRETLS (RFC 8689).
+    require_tls: bool = False
 
 
 def submission_of(fields: Mapping[str, Any], submitter: Submitter, limits: Limits) -> Submission:
@@ -51,6 +54,8 @@ def submission_of(fields: Mapping[str, Any], submitter: Submitter, limits: Limit
         recipients,
         eight_bit=not content.isascii(),
         smtputf8=not all(one.isascii() for one in (sender, *given.recipients)),
+        require_tls=given.require_tls,
+        tls_optional=not given.require_tls and lets_tls_fail(content[: section_end(content)]),
     )
     return Submission(
         id=submitter.new_id(given.tenant, given.idempotency_key),

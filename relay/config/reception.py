@@ -8,10 +8,14 @@ from pydantic import Field, model_validator
 
 from relay.config.values import Duration, Endpoints, Extensions, Group, Networks, Size
 
-_RELAYED = ("DSN", "SMTPUTF8", "CHUNKING", "BINARYMIME", "MT-PRIORITY", "LIMITS")
+_RELAYED = (
+    *("DSN", "SMTPUTF8", "CHUNKING", "BINARYMIME", "REQUIRETLS", "DELIVERBY", "MT-PRIORITY"),
+    "LIMITS",
+)
 _ANNOUNCE = (
     "Service extensions that are announced, besides PIPELINING, SIZE, 8BITMIME and "
-    "ENHANCEDSTATUSCODES."
+    "ENHANCEDSTATUSCODES. REQUIRETLS is inside TLS alone, and where certificates of hosts are "
+    "verified (`delivery.security`)."
 )
 _PROXIES = (
     "Load balancers: each connection of theirs must begin with a PROXY header (version 1 or 2), "

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from relay.errors import ConfigError
-from relay.mail.extensions import OFFERED
+from relay.mail.extensions import ALL
 from relay.policy.shaping import rate_of
 from relay.policy.tls import policy_of
 from relay.store.servers import CLUSTER_SCHEMES, SENTINEL_SCHEMES, servers_of
@@ -213,8 +213,8 @@ def tls_level(text: str) -> str:
 def extension(text: str) -> str:
     """The keyword of a service extension that reception may announce."""
     word = text.upper()
-    if word not in OFFERED:
-        raise ValueError(f"is no extension: {', '.join(sorted(OFFERED))} are known")
+    if word not in ALL:
+        raise ValueError(f"is no extension: {', '.join(sorted(ALL))} are known")
     return word
 
 

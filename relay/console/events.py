@@ -36,6 +36,7 @@ TYPES = {
     "c": "cancelled",
     "r": "bounced",
     "j": "complained",
+    "l": "late",
 }
 _PLACE = re.compile(r"\d{1,16}-\d{1,10}(?:\+\d{1,4})?")
 #: Stream entries of a partition looked at in one reading.
@@ -60,7 +61,7 @@ class EventView(Struct, frozen=True, kw_only=True):
     id: str
     #: accepted, delivered, bounced, deferred, held, expired, cancelled, or unknown: the message may
     #: have been sent without a reply, and is tried again. complained: a recipient did, days later
-    #: perhaps.
+    #: perhaps. late: it was to be delivered by now, and is tried on.
     type: str
     at: datetime
     message: str
@@ -185,7 +186,7 @@ def _attempt(
     entry: EventEntry, final: bytes | None, noted: bytes | None
 ) -> tuple[str, tuple[EventRecipient, ...]]:
     """The host and the results that an event is about."""
-    if entry.kind in ("a", "h"):
+    if entry.kind in ("a", "h", "L"):
         return "", ()
     attempt: Attempt | None = None
     if final is not None:

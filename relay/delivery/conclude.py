@@ -36,6 +36,11 @@ _EXAMPLES = 100
 _log = log.logger("relay.delivery")
 
 
+def left_of(at_ms: int) -> int:
+    """Seconds until then, by the worker's clock; below 0 once it is over."""
+    return (at_ms - time.time_ns() // 1_000_000) // 1000
+
+
 class Conclusions:
     """Takes attempts to their settlement; `ended` hears of each job that is through."""
 
@@ -98,6 +103,7 @@ class Conclusions:
             tls=session.tls,
             verified=session.verified,
             dsn=session.features.dsn,
+            deliver_by=session.features.deliver_by,
             site=job.path.name.site,
         )
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from relay import log, metrics
 from relay.delivery.book import LeaseBook, now
-from relay.delivery.conclude import Conclusions
+from relay.delivery.conclude import Conclusions, left_of
 from relay.delivery.doorstep import Doorstep, Granted, Parted
 from relay.delivery.hand import Hand
 from relay.delivery.idle import IdleSessions
@@ -252,6 +252,9 @@ class Dispatcher:
             envid=delivery.envid,
             notify=notify_of(delivery.recipients),
             mt_priority=delivery.mt_priority,
+            require_tls=delivery.require_tls,
+            by_seconds=left_of(delivery.by_ms) if delivery.by_mode else 0,
+            by_mode=delivery.by_mode,
         )
 
     def may_finish(self, job: object) -> bool:

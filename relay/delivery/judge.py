@@ -30,6 +30,8 @@ class Circumstances(Struct, frozen=True):
     verified: str = ""
     #: The host knows DSN.
     dsn: bool = False
+    #: It knows DELIVERBY.
+    deliver_by: bool = False
     #: Empty where no host was to be asked.
     site: str = ""
 
@@ -50,6 +52,8 @@ def judge(
     """
     delivery = lease.delivery
     fates = [fate(outcome) for outcome in outcomes]
+    # A host that does not keep its time, or a relay that is to be traced (RFC 2852 section 4).
+    relayed = bool(delivery.by_mode) and ("T" in delivery.by_mode or not where.deliver_by)
     attempt = Attempt(
         VERSION,
         lease.attempts + 1,
@@ -64,6 +68,7 @@ def judge(
         ),
         where.dsn,
         where.verified,
+        relayed,
     )
     left = tuple(
         recipient
@@ -78,7 +83,7 @@ def judge(
         body=_remaining(delivery, left) if left and final else b"",
         final=final,
         attempt=encode_attempt(attempt),
-        event=_event(delivery, fates, passed_on=where.dsn),
+        event=_event(delivery, fates, passed_on=where.dsn, relayed=relayed),
     )
 
 
@@ -109,11 +114,12 @@ def _remaining(delivery: Delivery, left: tuple[Recipient, ...]) -> bytes:
     return encode_delivery(structs.replace(delivery, recipients=left))
 
 
-def _event(delivery: Delivery, fates: Sequence[str], *, passed_on: bool) -> str:
+def _event(delivery: Delivery, fates: Sequence[str], *, passed_on: bool, relayed: bool) -> str:
     """d, b or f; in upper case where the sender is to be told (`relay.store.outbox`)."""
     letter = "b" if "bounced" in fates else "d" if "delivered" in fates else "f"
     report = any(
-        word != "deferred" and wanted(delivery.sender, recipient.notify, word, passed_on=passed_on)
+        word != "deferred"
+        and wanted(delivery.sender, recipient.notify, word, passed_on=passed_on, relayed=relayed)
         for recipient, word in zip(delivery.recipients, fates, strict=True)
     )
     return letter.upper() if report else letter

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from relay.feedback.outbox import FinalOutcome
 from relay.mail.delivery import Result
-from relay.mail.dsn import EXPIRED, FULL_LIMIT, Action, Report, Reported, dsn
+from relay.mail.dsn import EXPIRED, FULL_LIMIT, NOT_IN_TIME, Action, Report, Reported, dsn
 from relay.mail.envelope import Envelope, Recipient
 from relay.mail.ids import CHANCE_BITS, message_id, message_of, partition_of
 from relay.mail.reply import Reply
@@ -21,6 +21,7 @@ _ACTIONS = {
     "suppressed": Action.FAILED,
     # To a host that does not know DSN, and so promises no report (RFC 3461 section 5.2.2).
     "delivered": Action.RELAYED,
+    "late": Action.DELAYED,
 }
 
 
@@ -70,7 +71,7 @@ def submission(outcome: FinalOutcome, options: DsnOptions) -> Submission | None:
             content=outcome.content,
             size=record.size,
             envid=record.envid,
-            ret=record.ret,
+            ret="HDRS" if record.require_tls else record.ret,
             full_limit=options.full_limit,
         )
     )
@@ -81,6 +82,8 @@ def submission(outcome: FinalOutcome, options: DsnOptions) -> Submission | None:
             recipients=(Recipient(record.sender, notify="NEVER"),),
             eight_bit=not content.isascii(),
             smtputf8=not record.sender.isascii(),
+            # What was to be kept from others is so in what is said about it (RFC 8689 section 5).
+            require_tls=record.require_tls,
         ),
         content=(content,),
         tenant=record.tenant,
@@ -104,6 +107,7 @@ def reported(outcome: FinalOutcome) -> tuple[Reported, ...]:
             recipient.notify,
             results[recipient.address].fate,
             passed_on=outcome.passed_on,
+            relayed=outcome.relayed,
         )
     )
 
@@ -113,7 +117,7 @@ def _reported(outcome: FinalOutcome, recipient: Recipient, result: Result) -> Re
     return Reported(
         address=recipient.address,
         action=_ACTIONS[result.fate],
-        status=EXPIRED if result.fate == "expired" else reply.status,
+        status=_status(outcome, result, reply),
         orcpt=recipient.orcpt,
         host=outcome.host if result.code > 0 else "",
         diagnostic=str(reply) if result.code > 0 else result.text,
@@ -123,6 +127,13 @@ def _reported(outcome: FinalOutcome, recipient: Recipient, result: Result) -> Re
     )
 
 
+def _status(outcome: FinalOutcome, result: Result, reply: Reply) -> str:
+    """What is returned as its time was over has a status of its own (RFC 2852 section 4)."""
+    if result.fate == "expired":
+        return NOT_IN_TIME if outcome.record.by_mode.startswith("R") else EXPIRED
+    return EXPIRED if result.fate == "late" else reply.status
+
+
 def _attempted(outcome: FinalOutcome, result: Result) -> bool:
     """Whether it became final by an attempt."""
-    return outcome.attempted and result.fate != "expired"
+    return outcome.attempted and result.fate not in ("expired", "late")

@@ -7,7 +7,7 @@ import time
 from relay.errors import SubmissionRefused
 from relay.identity import Principal
 from relay.ingress.reception import Reception
-from relay.ingress.wished import priority, times
+from relay.ingress.wished import deliver_by, priority, times
 from relay.mail import answers
 from relay.mail.control import take_key
 from relay.mail.header import fixed
@@ -49,6 +49,7 @@ def prepared(
             raise SubmissionRefused(answers.BAD_HEADER)
         added, first = added + better[0], better[1]
     send_at_ms, expires_at_ms = times(message.wishes, now, options.longest_age)
+    by_ms, by_mode = deliver_by(message.wishes, now)
     return Submission(
         id=id_,
         envelope=message.envelope,
@@ -60,4 +61,6 @@ def prepared(
         priority=priority(message.wishes.priority),
         send_at_ms=send_at_ms,
         expires_at_ms=expires_at_ms,
+        by_ms=by_ms,
+        by_mode=by_mode,
     )

@@ -26,3 +26,10 @@ def times(wishes: Wishes, now: float, longest_age: int) -> tuple[int, int]:
     if wishes.by is not None and wishes.by.returned:
         expires_at_ms = round((now + wishes.by.seconds) * 1000)
     return send_at_ms, expires_at_ms
+
+
+def deliver_by(wishes: Wishes, now: float) -> tuple[int, str]:
+    """When it is to be delivered, a Unix time in ms, and what is to be done else (RFC 2852)."""
+    if wishes.by is None:
+        return 0, ""
+    return round((now + wishes.by.seconds) * 1000), wishes.by.mode

@@ -30,7 +30,7 @@ def sendable(address: str, *, smtputf8: bool) -> bool:
     return bool(_PLAIN.fullmatch(address) or _QUOTED.fullmatch(address))
 
 
-def mail_from(
+def mail_from(  # noqa: PLR0913 - one for each parameter of MAIL
     sender: str,
     *,
     size: int = 0,
@@ -40,10 +40,12 @@ def mail_from(
     ret: str = "",
     envid: str = "",
     mt_priority: int = 0,
+    require_tls: bool = False,
+    by: str = "",
 ) -> str:
     """MAIL FROM; each parameter is given only where it has a value (the caller knows what the
     host announced): `size` in octets (RFC 1870), BODY (RFC 6152, RFC 3030), SMTPUTF8 (RFC 6531),
-    RET and ENVID (RFC 3461), MT-PRIORITY (RFC 6710)."""
+    RET and ENVID (RFC 3461), MT-PRIORITY (RFC 6710), REQUIRETLS (RFC 8689), BY (RFC 2852)."""
     command = f"MAIL FROM:<{sender}>"
     if size:
         command += f" SIZE={size}"
@@ -55,7 +57,9 @@ def mail_from(
         command += " SMTPUTF8"
     if mt_priority:
         command += f" MT-PRIORITY={mt_priority}"
-    return command + _parameter("RET", ret) + _parameter("ENVID", envid)
+    if require_tls:
+        command += " REQUIRETLS"
+    return command + _parameter("BY", by) + _parameter("RET", ret) + _parameter("ENVID", envid)
 
 
 def bdat(size: int) -> bytes:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from relay.mail.address import BadAddress
 from relay.mail.envelope import Envelope, Recipient
 from relay.mail.fields import field, listed, name_fault, value_fault
+from relay.mail.header import lets_tls_fail, section_end
 from relay.mail.mailbox import Mailbox, mailbox_of, written
 from relay.mail.message import Addresses, Message
 from relay.mail.parts import attachment_fault, body
@@ -255,6 +256,8 @@ def _envelope(message: Message, sender: str, recipients: Iterable[str], content:
         or _has_wide_header(content),
         ret=_RET[message.ret],
         envid=xtext(message.envid) if message.envid else "",
+        require_tls=message.require_tls,
+        tls_optional=not message.require_tls and lets_tls_fail(content[: section_end(content)]),
     )
 
 

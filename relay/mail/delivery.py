@@ -34,6 +34,12 @@ class Delivery(Struct, frozen=True, array_like=True, omit_defaults=True):
     binary: bool = False
     #: The context of the message's trace, "" where it has none (relay.tracing).
     trace: str = ""
+    #: REQUIRETLS of RFC 8689, told to hosts that know it.
+    require_tls: bool = False
+    #: BY of RFC 2852: the Unix time in ms by which it is to be delivered, 0 where there is none;
+    #: and R (else it is returned) or N (else its sender is told), with T where relays are told.
+    by_ms: int = 0
+    by_mode: str = ""
 
 
 class Result(Struct, frozen=True, array_like=True):
@@ -67,6 +73,9 @@ class Attempt(Struct, frozen=True, array_like=True, omit_defaults=True):
     #: By what the host's certificate was verified: settings, mta-sts, dane or message (REQUIRETLS);
     #: "" where it was not.
     verified: str = ""
+    #: The sender is to be told that it was relayed, as it asked when it is to be delivered (RFC
+    #: 2852) and the host does not know that or it asked for a trace.
+    relayed: bool = False
 
 
 class Record(Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -93,3 +102,8 @@ class Record(Struct, frozen=True, array_like=True, omit_defaults=True):
     trace: str = ""
     #: What the submitter noted about it, given back in views and events.
     metadata: dict[str, str] = {}
+    #: REQUIRETLS was given (RFC 8689): so it is for what is said about the message.
+    require_tls: bool = False
+    #: Of RFC 2852, as in `Delivery`.
+    by_ms: int = 0
+    by_mode: str = ""

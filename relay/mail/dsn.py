@@ -26,6 +26,8 @@ FULL_LIMIT = 50 * 1024
 
 #: The status of a recipient that was given up for age (RFC 3463 section 3.5).
 EXPIRED = "4.4.7"
+#: The same where its sender had said until when (RFC 2852 section 4).
+NOT_IN_TIME = "5.4.7"
 
 _WIDTH = 76
 #: Characters of an address or field at most, so that a line stays below 998 (RFC 5322 2.1.1).
@@ -206,7 +208,9 @@ def _explained(recipient: Reported) -> list[str]:
     answer = printable(recipient.diagnostic) or f"status {_status(recipient)}"
     if recipient.host:
         answer = f"host {printable(recipient.host, 255)} said: {answer}"
-    if recipient.status == EXPIRED:
+    if recipient.action is Action.DELAYED:
+        answer = f"it was to be delivered by now; at last: {answer}"
+    elif recipient.status in (EXPIRED, NOT_IN_TIME):
         answer = f"it was tried until its time was over; at last: {answer}"
     return _wrap(answer, "    ", "    ")
 

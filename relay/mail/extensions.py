@@ -29,5 +29,3 @@ class Extension(StrEnum):
 
 
 ALL = frozenset(Extension)
-#: What can be announced: the way out knows them as well.
-OFFERED = ALL - {Extension.REQUIRETLS, Extension.DELIVERBY}

@@ -16,11 +16,19 @@ _COMMENT = re.compile(r"\([^()<>@\"\\,;:]*+\)")
 _ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|[^",])*+')
 _WORDS = r'(?:"(?:[^"\\]|\\[ -~])*+"|[A-Za-z0-9!#$%&\'*+/=?^_`{|}~.\u00a0-\U0010ffff-]++|[ \t]++)*+'
 _NAMED = re.compile(rf'{_WORDS}<([^<>\s"]++|"(?:[^"\\]|\\[ -~])*+"@[^<>\s"]++)>[ \t]*+')
+_TLS_OPTIONAL = re.compile(
+    rb"(?:^|\n)TLS-Required:(?:[ \t]|\r\n[ \t])*+No[ \t]*+\r?$", re.IGNORECASE | re.MULTILINE
+)
 #: Characters of a From field that are looked at.
 _LONGEST_FROM = 10_000
 
 #: What has no place in a message that is submitted: blind copies, and what is written at delivery.
 _STRAY = frozenset((b"bcc", b"resent-bcc", b"return-path"))
+
+
+def lets_tls_fail(section: bytes) -> bool:
+    """Whether `TLS-Required: No` stands in it (RFC 8689 section 3)."""
+    return b"tls-required:" in section.lower() and _TLS_OPTIONAL.search(section) is not None
 
 
 def section_end(content: bytes) -> int:

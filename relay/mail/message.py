@@ -70,6 +70,9 @@ class Message(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     ret: str = ""
     #: Comes back in DSNs.
     envid: str = ""
+    #: To be sent over verified TLS alone, to hosts that promise the same (REQUIRETLS); else it is
+    #: returned. `TLS-Required: No` in `headers` asks for the contrary (RFC 8689).
+    require_tls: bool = False
     #: Values for `{{ name }}` in subject, text, HTML and headers, which are templates then.
     substitutions: (
         dict[str, str | int | float | bool | list[str] | dict[str, str] | None] | None

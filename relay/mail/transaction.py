@@ -13,7 +13,7 @@ from relay.mail.address import is_literal
 from relay.mail.content import ChunkReader, ContentReader
 from relay.mail.envelope import Envelope, Recipient
 from relay.mail.extensions import Extension
-from relay.mail.header import authors, fields, section_end
+from relay.mail.header import authors, fields, lets_tls_fail, section_end
 from relay.mail.reply import Reply
 from relay.mail.trace import hops
 from relay.mail.wishes import NO_WISHES, Wishes
@@ -248,7 +248,7 @@ class Transaction:
     ) -> Envelope:
         wishes = mail.wishes
         if wishes is NO_WISHES:
-            return Envelope(mail.sender, recipients)
+            return Envelope(mail.sender, recipients, tls_optional=lets_tls_fail(section))
         addresses = (mail.sender, *(recipient.address for recipient in recipients))
         ascii_only = section.isascii() and all(map(str.isascii, addresses))
         return Envelope(
@@ -262,6 +262,7 @@ class Transaction:
             binary=binary,
             require_tls=wishes.require_tls,
             mt_priority=wishes.priority,
+            tls_optional=not wishes.require_tls and lets_tls_fail(section),
         )
 
 

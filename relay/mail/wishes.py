@@ -27,7 +27,7 @@ _XTEXT = re.compile(rb"(?:[!-*,-<>-~]|\+(?:[2-6][0-9A-F]|7[0-9A-E]))++")
 _HEX = re.compile(r"\+([0-9A-F]{2})")
 _ADDRESS_TYPE = re.compile(rb"[A-Za-z0-9-]{1,60}+")
 _HOLD_FOR = re.compile(rb"[0-9]{1,9}")
-_BY = re.compile(rb"(-?[0-9]{1,9});([RN])(T?)", re.IGNORECASE)
+_BY = re.compile(rb"([+-]?[0-9]{1,9});([RN])(T?)", re.IGNORECASE)
 _PRIORITY = re.compile(rb"-?[0-9]")
 _NOTIFY = ("SUCCESS", "FAILURE", "DELAY")
 
@@ -38,6 +38,13 @@ class By(Struct, frozen=True):
     seconds: int
     #: R: return what is not delivered by then; else N: tell that it is late.
     returned: bool
+    #: T: each relay is to be told.
+    traced: bool = False
+
+    @property
+    def mode(self) -> str:
+        """As it is written."""
+        return ("R" if self.returned else "N") + "T" * self.traced
 
 
 class Wishes(Struct, frozen=True):
@@ -181,8 +188,9 @@ def _by(value: bytes, fields: dict[str, Any]) -> bool:
     found = _BY.fullmatch(value)
     if found is None:
         return False
-    fields["by"] = By(int(found[1]), found[2].upper() == b"R")
-    return True
+    fields["by"] = by = By(int(found[1]), found[2].upper() == b"R", bool(found[3]))
+    # Nothing can be returned before it was sent (RFC 2852 section 4).
+    return not (by.returned and by.seconds <= 0)
 
 
 def _priority(value: bytes, fields: dict[str, Any]) -> bool:

@@ -20,13 +20,18 @@ _ASKED_BY = {
 }
 
 
-def wanted(sender: str, notify: str, fate: str, *, passed_on: bool = False) -> bool:
+def wanted(
+    sender: str, notify: str, fate: str, *, passed_on: bool = False, relayed: bool = False
+) -> bool:
     """Whether the sender wants a DSN about a recipient with this NOTIFY that met this fate.
 
     Never about a message from the null sender, for that may itself be a DSN and two servers could
     go on for ever (RFC 5321 section 6.1). Nor of a success where it was `passed_on` to a host that
-    knows DSN: that one reports (RFC 3461 section 5.2.1).
+    knows DSN: that one reports (RFC 3461 section 5.2.1). But of one that was `relayed` to a host
+    that cannot keep its time, or whose relays are to be traced, in any case (RFC 2852 section 4).
     """
+    if (relayed and fate == "delivered") or fate == "late":
+        return bool(sender) and "NEVER" not in _keywords(notify)
     if passed_on and fate == "delivered":
         return False
     keyword = _ASKED_BY.get(fate)
@@ -46,3 +51,8 @@ def notify_of(recipients: Iterable[Recipient]) -> tuple[tuple[str, str], ...]:
 def asks_for_failures(sender: str, recipients: Iterable[Recipient]) -> bool:
     """Whether the sender is to hear of a failure of any of them."""
     return any(wanted(sender, recipient.notify, "bounced") for recipient in recipients)
+
+
+def hears_of_lateness(sender: str, recipients: Iterable[Recipient]) -> bool:
+    """Whether the sender is to hear that any of them is late."""
+    return any(wanted(sender, recipient.notify, "late") for recipient in recipients)

@@ -17,7 +17,9 @@ from contextlib import suppress
 from typing import Any, TypeVar, cast
 
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException
+from msgspec import structs
 
+from relay.mail.client_commands import QUIT, wire
 from relay.mail.outcome import Failure
 from relay.policy.tls import Requirement, TlsMode, is_enough
 from relay.smtp import failures
@@ -61,8 +63,8 @@ async def _attempt(
         session = await _reach(sock, target, options)
         if session is None:
             session = await _converse(client, sock, target, options, needs if secure else None)
-        if isinstance(session, Failure) and session.lack is not None and client.is_connected:
-            await _phase("quit", options.timeouts.quit, client.quit(timeout=None))
+        if isinstance(session, Failure) and session.lack is not None:
+            await _say_quit(client)
         return session
     finally:
         if not isinstance(session, Session):
@@ -219,6 +221,9 @@ def _take_over(
     if protocol._buffer:  # noqa: SLF001  it would be lost, and with it the pairing of replies
         return failures.nonsense("ehlo", "more than one reply to EHLO")
     tls = transport.get_extra_info("ssl_object")
+    if tls is None and features.requiretls:
+        # It counts inside TLS alone (RFC 8689 section 2).
+        features = structs.replace(features, requiretls=False)
     session = Session(
         transport,
         target,
@@ -231,6 +236,15 @@ def _take_over(
     transport.set_protocol(session)
     client.protocol = client.transport = None
     return session
+
+
+async def _say_quit(client: SMTP) -> None:
+    """Take leave of a host that did nothing wrong, without waiting for its answer."""
+    transport = cast("asyncio.Transport | None", client.transport)
+    if transport is not None and not transport.is_closing():
+        transport.write(wire(QUIT))
+        # A loop may hand it to the kernel in its next turn, and what follows cuts the connection.
+        await asyncio.sleep(0)
 
 
 def _drop(client: SMTP, sock: socket.socket) -> None:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 #: Digits of a number that are believed; RFC 1870 section 3 allows 20.
 _NUMBER = re.compile(r"[0-9]{1,20}")
+_SECONDS = re.compile(r"[0-9]{1,9}")
 _MAILMAX = re.compile(r"(?:^|\s)MAILMAX=([0-9]{1,6})(?:\s|$)", re.IGNORECASE)
 _RCPTMAX = re.compile(r"(?:^|\s)RCPTMAX=([0-9]{1,6})(?:\s|$)", re.IGNORECASE)
 
@@ -40,6 +41,9 @@ class Features(Struct, frozen=True):
     starttls: bool = False
     #: RFC 8689.
     requiretls: bool = False
+    #: RFC 2852, with the fewest seconds that a message may be given.
+    deliver_by: bool = False
+    least_time: int = 0
     #: RFC 9422: transactions in a session and recipients in a transaction; 0: not limited.
     mail_max: int = 0
     recipients_max: int = 0
@@ -51,6 +55,7 @@ def features_of(extensions: Mapping[str, str]) -> Features:
     Only what is known is kept, so that a host cannot make us hold what it likes.
     """
     size = _NUMBER.fullmatch(extensions.get("size", "").strip())
+    least = _SECONDS.fullmatch(extensions.get("deliverby", "").strip())
     limits = extensions.get("limits", "")[:1_000]
     mail_max = _MAILMAX.search(limits)
     recipients_max = _RCPTMAX.search(limits)
@@ -67,6 +72,8 @@ def features_of(extensions: Mapping[str, str]) -> Features:
         binary_mime="binarymime" in extensions,
         starttls="starttls" in extensions,
         requiretls="requiretls" in extensions,
+        deliver_by="deliverby" in extensions,
+        least_time=int(least[0]) if least else 0,
         mail_max=int(mail_max[1]) if mail_max else 0,
         recipients_max=int(recipients_max[1]) if recipients_max else 0,
     )

@@ -36,6 +36,12 @@ class Transaction(Struct, frozen=True, eq=False):
     notify: tuple[tuple[str, str], ...] = ()
     #: MT-PRIORITY of RFC 6710, told to a host that knows it.
     mt_priority: int = 0
+    #: REQUIRETLS of RFC 8689; from a sender it goes to no host that does not know that.
+    require_tls: bool = False
+    #: BY of RFC 2852: the seconds that are left, and R or N, with T for a trace; "" where there is
+    #: none. With R it goes to no host that does not know that.
+    by_seconds: int = 0
+    by_mode: str = ""
     #: The driver's own; the session does not look at it.
     token: object = None
 

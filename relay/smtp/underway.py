@@ -9,6 +9,9 @@ from relay.mail.reply import Reply
 from relay.smtp.features import Features
 from relay.smtp.transaction import Transaction
 
+#: Of a time in BY (RFC 2852 section 4).
+_MOST_SECONDS = 999_999_999
+
 
 class Underway(Exchange):
     """The exchange of a transaction, with its commands."""
@@ -32,6 +35,8 @@ class Underway(Exchange):
             ret=transaction.ret if features.dsn else "",
             envid=transaction.envid if features.dsn else "",
             mt_priority=transaction.mt_priority if features.mt_priority else 0,
+            require_tls=transaction.require_tls and features.requiretls,
+            by=_by(transaction) if features.deliver_by else "",
         )
         if features.dsn and transaction.notify:
             pairs = zip(transaction.recipients, transaction.notify, strict=True)
@@ -49,6 +54,14 @@ class Underway(Exchange):
         if self._pipelined:
             return wire(*self._script)
         return wire(self._script.pop(0))
+
+
+def _by(transaction: Transaction) -> str:
+    if not transaction.by_mode:
+        return ""
+    # The parameter has nine digits at most.
+    seconds = max(-_MOST_SECONDS, min(transaction.by_seconds, _MOST_SECONDS))
+    return f"{seconds};{transaction.by_mode}"
 
 
 def unsendable(transaction: Transaction, features: Features) -> list[RecipientReply] | None:
@@ -77,6 +90,25 @@ def _unfit(transaction: Transaction, features: Features) -> Reply | None:
         return Reply(554, "5.6.3", "the message needs BINARYMIME, which the host does not offer")
     if transaction.eight_bit and not features.eight_bit_mime:
         return Reply(554, "5.6.3", "the message needs 8BITMIME, which the host does not offer")
+    return _too_loose(transaction, features)
+
+
+def _too_loose(transaction: Transaction, features: Features) -> Reply | None:
+    """What the sender asked for, and the host does not promise."""
+    if transaction.require_tls and transaction.sender and not features.requiretls:
+        # Nobody should have opened the session for it: the last line of defence (RFC 8689 4.2.1).
+        text = "the message needs REQUIRETLS, which the host does not offer"
+        return Reply(550, "5.7.30", text)
+    if not transaction.by_mode.startswith("R"):
+        return None
+    if transaction.by_seconds <= 0:
+        return Reply(554, "5.4.7", "the time by which it was to be delivered is over")
+    if not features.deliver_by:
+        text = "the message is to be delivered in time or not at all (DELIVERBY), which the host"
+        return Reply(554, "5.4.7", f"{text} does not offer")
+    if transaction.by_seconds < features.least_time:
+        text = f"{transaction.by_seconds} s are left for delivery, and the host wants"
+        return Reply(554, "5.4.7", f"{text} {features.least_time} at least")
     return None
 
 

@@ -43,6 +43,8 @@ class NewDelivery(Struct, frozen=True):
     body: bytes
     #: What it is found by (`relay.store.index`).
     terms: tuple[str, ...] = ()
+    #: When its sender is to be told that it is late; 0: never.
+    late_ms: int = 0
 
 
 class NewMessage(Struct, frozen=True):
@@ -147,10 +149,12 @@ class Admission:
                 new.cost,
                 new.flags,
                 new.due_ms,
-                new.expires_ms,
+                f"{new.expires_ms}+{new.late_ms}" if new.late_ms else new.expires_ms,
                 new.body,
             )
         names = _admit_keys(keys, message, chunks)
+        if any(new.late_ms for new in deliveries):
+            names.append(keys.late)
         if terms:
             names.append(keys.index)
         return self._client.call(ADMIT, names, args, confirmed=part != "staged")

@@ -19,8 +19,10 @@ from relay.mail.delivery import Attempt, Delivery, Record
 from relay.mail.reply import Reply, reply_of
 from relay.policy.needs import domain_of
 
-#: The version that this code writes; it reads this one and older ones.
+#: The version that this code writes where it can; older versions read it.
 VERSION = 1
+#: The same for deliveries that an older version would not treat as they need; the newest there is.
+NEEDFUL = 2
 _NEWEST = bytes((VERSION,))
 
 _T = TypeVar("_T", Delivery, Attempt, Record)
@@ -98,7 +100,7 @@ class Stored(Struct, frozen=True):
 def decode_stored(value: bytes) -> Stored:
     """A value of the hash `deliveries`. Raises UnreadableRecord."""
     if value[:1] > _NEWEST:
-        raise _newer("a delivery", value[0])
+        raise _newer("a delivery", value[0], VERSION)
     try:
         return _decode_stored(value)
     except (struct.error, IndexError, ValueError) as error:
@@ -169,11 +171,11 @@ def _decoded(what: str, decoder: msgspec.msgpack.Decoder[_T], value: bytes) -> _
     except ValueError as error:
         # A newer version may have made other fields of it: then its version alone is read.
         version = _version_of(value)
-        if version > VERSION:
-            raise _newer(what, version) from error
+        if version > NEEDFUL:
+            raise _newer(what, version, NEEDFUL) from error
         raise DamagedRecord(f"{what} is damaged: {error}") from error
-    if found.version > VERSION:
-        raise _newer(what, found.version)
+    if found.version > NEEDFUL:
+        raise _newer(what, found.version, NEEDFUL)
     return found
 
 
@@ -194,9 +196,9 @@ def _version_of(value: bytes) -> int:
         return 0
 
 
-def _newer(what: str, version: int) -> NewerRecord:
+def _newer(what: str, version: int, most: int) -> NewerRecord:
     return NewerRecord(
-        f"{what} was written as version {version}, this Relay reads up to {VERSION}: "
+        f"{what} was written as version {version}, this Relay reads up to {most}: "
         "it is left to a newer process"
     )
 

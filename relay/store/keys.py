@@ -14,6 +14,7 @@ script can change them together:
 | `held` | zset | delivery id -> held since, ms |
 | `age` | zset | delivery id -> accepted at, ms |
 | `expiry` | zset | delivery id -> when it expires, ms, where the message says so itself |
+| `late` | zset | delivery id -> when its sender is to hear that it is late, ms |
 | `wake` | zset | queue with ready deliveries -> when to ring it next, ms |
 | `reasons` | hash | parked queue -> until when, ms, and the site's last reply |
 | `paused` | hash | `q:<queue>` or `t:<tenant>` -> since when and why it is held as a whole |
@@ -105,6 +106,7 @@ class PartitionKeys:
         "forgetting",
         "held",
         "index",
+        "late",
         "later",
         "leased",
         "paused",
@@ -122,6 +124,7 @@ class PartitionKeys:
         self._of: dict[Script, list[Text]] = {}
         self.prefix = prefix = f"relay:{{{tag(partition, partitions)}}}:"
         self.deliveries = prefix + "deliveries"
+        self.late = prefix + "late"
         self.later = prefix + "later"
         self.ready = prefix + "ready"
         self.turns = prefix + "turns"

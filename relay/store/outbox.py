@@ -39,6 +39,8 @@ _MOST_CLAIMS = 50
 #: Stream entries read at a time; one has up to a hundred events.
 _PAGE = 50
 _START = b"0-0"
+#: Nothing is final yet, and the sender is to hear of it (scripts/promote.lua).
+_LATE = "L"
 
 
 class OutboxOptions(Struct, frozen=True):
@@ -98,6 +100,8 @@ class FinalOutcome(Struct, frozen=True):
     chunks: int = 0
     #: The host knows DSN: of what it took it reports itself.
     passed_on: bool = False
+    #: The sender is to hear of the relay as such (RFC 2852).
+    relayed: bool = False
     #: An attempt made it final.
     attempted: bool = True
 
@@ -225,12 +229,16 @@ class Outbox:
             f"k{number}.{entry.fence}",
             *(f"a{number}.{slot}" for slot in range(KEPT_DEFERRALS)),
         )
-        if record is None or value is None or claim is None:
+        late = entry.kind == _LATE
+        if record is None or claim is None or (value is None and not late):
             return None
         try:
-            ended = decode_outcome(field.encode(), value)
             stored, about = decode_stored(claim), decode_record(record)
             recipients = stored.delivery.recipients
+            if late:
+                ended = Ended("late", 0, stored.delivery.by_ms, None, None)
+            else:
+                ended = decode_outcome(field.encode(), value)
             host, results = await self._results(ended, stored, noted)
         except DamagedRecord as error:
             observed.unreadable(error, delivery=entry.delivery_id)
@@ -246,6 +254,7 @@ class Outbox:
             await self._content(message, stored.chunks, octets),
             stored.chunks,
             ended.attempt is not None and ended.attempt.dsn,
+            ended.attempt is not None and ended.attempt.relayed,
             ended.attempt is not None,
         )
 

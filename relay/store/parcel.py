@@ -14,6 +14,7 @@ from msgspec import Struct, structs
 from relay.errors import DamagedRecord, NewerRecord, UnreadableRecord
 from relay.mail.delivery import Record
 from relay.mail.ids import partition_of, with_partition
+from relay.policy.notify import hears_of_lateness
 from relay.store.admission import Admission, AdmissionOptions, NewDelivery, NewMessage
 from relay.store.bulk import Bulk
 from relay.store.client import StoreClient
@@ -171,6 +172,7 @@ class Unpacker:
                 piece.expires_ms,
                 piece.body,
                 self._index.terms(record.tags, _addresses(piece)),
+                _late_ms(piece, now_ms),
             )
             for number, piece in enumerate(parcel.pieces)
         ]
@@ -193,3 +195,14 @@ def _addresses(piece: Piece) -> list[str]:
         return [one.address for one in decode_delivery(piece.body).recipients]
     except UnreadableRecord:
         return []
+
+
+def _late_ms(piece: Piece, now_ms: int) -> int:
+    """When the sender is to hear that it is late; not again where it should have heard."""
+    try:
+        delivery = decode_delivery(piece.body)
+    except UnreadableRecord:
+        return 0
+    told = hears_of_lateness(delivery.sender, delivery.recipients)
+    due = delivery.by_mode.startswith("N") and delivery.by_ms > now_ms
+    return delivery.by_ms if told and due else 0

@@ -62,7 +62,7 @@ class Timing:
         self.retention_ms = 24 * 3600 * 1000
 
     async def promote(self, partition: int) -> Promoted:
-        """Make due deliveries ready, and end those that are too old."""
+        """Make due deliveries ready, end what is too old, and have senders told of what is late."""
         keys = partition_keys(partition, self._partitions)
         count, next_ms, queues, named = await self._promote(keys, ())
         if named:

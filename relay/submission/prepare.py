@@ -12,9 +12,10 @@ from relay.mail.delivery import MOST_RECIPIENTS, Delivery, Record
 from relay.mail.envelope import Recipient
 from relay.mail.ids import partition_of
 from relay.policy.lanes import cost
-from relay.policy.notify import asks_for_failures
+from relay.policy.needs import Need, need_of, queue_of
+from relay.policy.notify import asks_for_failures, hears_of_lateness
 from relay.store.admission import NewDelivery, NewMessage
-from relay.store.codec import VERSION, Flag, encode_delivery, encode_record
+from relay.store.codec import NEEDFUL, VERSION, Flag, encode_delivery, encode_record
 from relay.store.index import Index
 from relay.store.keys import CHUNK, lane
 from relay.submission.submission import Submission
@@ -24,8 +25,10 @@ def prepare(submission: Submission, trace: str, index: Index) -> NewMessage:
     """The message as the store takes it: record, content, and a delivery for each domain."""
     content, size = _pieces(submission.content)
     accepted_ms = time.time_ns() // 1_000_000
+    need = need_of(submission.envelope)
     common = Delivery(
-        VERSION,
+        # An older process would send it as any other: it is to leave it to a newer one.
+        NEEDFUL if need is not Need.USUAL or submission.by_mode else VERSION,
         accepted_ms,
         submission.expires_at_ms,
         size,
@@ -39,8 +42,11 @@ def prepare(submission: Submission, trace: str, index: Index) -> NewMessage:
         submission.envelope.mt_priority,
         submission.envelope.binary,
         trace,
+        submission.envelope.require_tls,
+        submission.by_ms,
+        submission.by_mode,
     )
-    deliveries = _deliveries(submission, common, index)
+    deliveries = _deliveries(submission, common, need, index)
     key = submission.idempotency_key
     return NewMessage(
         partition_of(submission.id),
@@ -55,13 +61,16 @@ def prepare(submission: Submission, trace: str, index: Index) -> NewMessage:
     )
 
 
-def _deliveries(submission: Submission, common: Delivery, index: Index) -> list[NewDelivery]:
+def _deliveries(
+    submission: Submission, common: Delivery, need: Need, index: Index
+) -> list[NewDelivery]:
     """One for each domain; `common` is what they have in common: all but their recipients."""
     lane_ = lane(submission.priority, submission.tenant)
     price = cost(submission.priority, submission.weight)
+    late_ms = _late_ms(common, submission.envelope.recipients)
     return [
         NewDelivery(
-            domain,
+            queue_of(domain, need),
             lane_,
             price,
             int(Flag.REPORT if asks_for_failures(common.sender, recipients) else 0),
@@ -69,9 +78,19 @@ def _deliveries(submission: Submission, common: Delivery, index: Index) -> list[
             submission.expires_at_ms,
             encode_delivery(structs.replace(common, recipients=recipients)),
             index.terms(submission.tags, (one.address for one in recipients)),
+            late_ms,
         )
         for domain, recipients in _by_domain(submission.envelope.recipients)
     ]
+
+
+def _late_ms(common: Delivery, recipients: tuple[Recipient, ...]) -> int:
+    """When the sender is to hear that it is late, 0 where it is not to (RFC 2852 section 4).
+
+    One that is late already was reported by whoever had it then.
+    """
+    due = common.by_mode.startswith("N") and common.by_ms > common.accepted_ms
+    return common.by_ms if due and hears_of_lateness(common.sender, recipients) else 0
 
 
 def _record(submission: Submission, accepted_ms: int, size: int, deliveries: int) -> Record:
@@ -93,6 +112,9 @@ def _record(submission: Submission, accepted_ms: int, size: int, deliveries: int
         envelope.envid,
         submission.tags,
         metadata=submission.metadata,
+        require_tls=envelope.require_tls,
+        by_ms=submission.by_ms,
+        by_mode=submission.by_mode,
     )
 
 
@@ -135,7 +157,9 @@ def digest(tenant: str, idempotency_key: str) -> str:
 def _fingerprint(submission: Submission) -> str:
     if submission.fingerprint:
         return hashlib.sha256(submission.fingerprint.encode()).hexdigest()[:32]
-    digest = hashlib.sha256(repr(submission.envelope).encode())
+    # As versions before TLS-Required told envelopes, so that a repeat is known as one.
+    told = repr(submission.envelope).replace(", tls_optional=False)", ")")
+    digest = hashlib.sha256(told.encode())
     skip = submission.trace
     for piece in submission.content:
         digest.update(memoryview(piece)[skip:])

@@ -26,6 +26,10 @@ class Submission(Struct, frozen=True, kw_only=True):
     #: Unix times in ms: not attempted before (0: now), and expired after (0: by the settings).
     send_at_ms: int = 0
     expires_at_ms: int = 0
+    #: When it is to be delivered, a Unix time in ms (0: at any time), and what is to be done else:
+    #: R or N, with T for a trace (RFC 2852).
+    by_ms: int = 0
+    by_mode: str = ""
     origin: str = "smtp"
     #: The client's address.
     client: str = ""

@@ -6,6 +6,8 @@ import pytest
 
 from relay.cli.roles.doors import listeners
 from relay.config import Settings
+from relay.config.delivery import DeliverySettings, SecuritySettings
+from relay.config.operation import SandboxSettings
 from relay.config.reception import SmtpSettings, SubmissionSettings, TlsSettings
 from relay.errors import ConfigError
 from relay.ingress.access import LOOPBACK
@@ -61,3 +63,27 @@ def test_without_chunking_there_is_no_binarymime() -> None:
     [only] = listeners(Settings(smtp=SmtpSettings(announce=("BINARYMIME", "dsn"))))
     assert only.door is not None
     assert only.door.receiver.extensions == {Extension.DSN}
+
+
+@pytest.mark.parametrize(
+    ("security", "offered"),
+    [
+        (SecuritySettings(), True),
+        (SecuritySettings(mta_sts=False), False),
+        (SecuritySettings(mta_sts=False, dane=True), True),
+        (SecuritySettings(mta_sts=False, policies={"a.example": "verified"}), False),
+        (SecuritySettings(mta_sts=False, policies={"a.example": "secure"}), True),
+    ],
+)
+def test_requiretls_is_offered_where_something_says_whose_hosts_are(
+    security: SecuritySettings, offered: bool
+) -> None:
+    [only] = listeners(Settings(delivery=DeliverySettings(security=security)))
+    assert only.door is not None
+    assert (Extension.REQUIRETLS in only.door.receiver.extensions) is offered
+
+
+def test_the_sandbox_offers_no_requiretls() -> None:
+    [only] = listeners(Settings(sandbox=SandboxSettings(enabled=True)))
+    assert only.door is not None
+    assert Extension.REQUIRETLS not in only.door.receiver.extensions

@@ -134,3 +134,17 @@ async def test_what_a_newer_version_wrote_is_left_to_a_newer_process(
     assert await control.cancel(message) == [(message + ".0", "newer")]
     await queue.client.read("HSET", queue.keys.deliveries, message + ".0", b"\x01" + value[1:])
     assert await queue.place(message + ".0") is Place.READY
+
+
+async def test_a_domain_is_held_with_all_its_queues(queue: QueueStore, client: StoreClient) -> None:
+    control = Control(client, 1)
+    for name in ("a.example", "a.example!requiretls"):
+        await queue.admitted(New(queue=name))
+    await control.hold_queue("a.example", "moving")
+    for name in ("a.example", "a.example!requiretls"):
+        assert await queue.lease(name) == []
+    assert [(one.kind, one.name) for one in await control.paused()] == [("queue", "a.example")]
+    await control.unhold_queue("a.example")
+    for name in ("a.example", "a.example!requiretls"):
+        assert len(await queue.lease(name)) == 1
+    assert await control.paused() == []

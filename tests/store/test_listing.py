@@ -90,3 +90,20 @@ async def test_a_cursor_that_no_page_gave_is_refused(listing: Listing, cursor: s
 
 async def test_an_empty_store_has_one_empty_page(listing: Listing) -> None:
     assert await listing.page(Wanted(), "", 10) == Page((), "")
+
+
+async def test_a_domain_is_listed_with_all_its_queues(queue: QueueStore, listing: Listing) -> None:
+    own = ["a.example", "a.example!requiretls", "a.example!tls-optional"]
+    names = [*own, "a.example2", "b.example"]
+    ids = {
+        name: [f"{await queue.admitted(New(queue=name, lane=f'n{n % 2}'))}.0" for n in range(5)]
+        for name in names
+    }
+    expected = sorted(one for name in own for one in ids[name])
+    for limit in (1, 4, 50):
+        for where in (Where.READY, Where.ALL):
+            wanted = Wanted(where=where, domain="a.example")
+            assert sorted(await every(listing, wanted, limit)) == expected
+        tenant = Wanted(where=Where.READY, domain="a.example", tenant="0")
+        found = await every(listing, tenant, limit)
+        assert sorted(found) == sorted(one for name in own for one in ids[name][::2])

@@ -25,6 +25,15 @@ class Dialog:
         self.writer.write(octets)
         return [await self.reply() for _ in range(replies)]
 
+    async def ehlo(self) -> list[str]:
+        """What the server announces."""
+        self.writer.write(b"EHLO client.example\r\n")
+        lines: list[str] = []
+        while not lines or lines[-1][3:4] == "-":
+            line = await asyncio.wait_for(self.reader.readline(), PATIENCE)
+            lines.append(line.decode().rstrip("\r\n"))
+        return [line[4:] for line in lines]
+
     async def reply(self) -> str:
         """The last line of the next reply; "" where the connection ended."""
         while True:

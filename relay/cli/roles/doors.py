@@ -16,6 +16,7 @@ from relay.ingress.door import Door
 from relay.ingress.listener import Listen
 from relay.mail.extensions import Extension
 from relay.mail.transaction import ReceiverOptions
+from relay.policy.tls import policy_of
 
 
 def receiver_options(settings: Settings) -> ReceiverOptions:
@@ -87,9 +88,20 @@ def _options(
     if Extension.CHUNKING not in extensions:
         # BINARYMIME content comes by BDAT alone (RFC 3030 section 3).
         extensions -= {Extension.BINARYMIME}
+    if not _verifies(settings):
+        # Nothing could be sent that needs it (RFC 8689 section 4.2.1).
+        extensions -= {Extension.REQUIRETLS}
     return structs.replace(
         receiver_options(settings), extensions=extensions, auth=auth, fixes=fixes
     )
+
+
+def _verifies(settings: Settings) -> bool:
+    """Whether it can be known which hosts are a domain's, and whether they are who they say."""
+    security = settings.delivery.security
+    levels = (settings.delivery.tls, *security.policies.values())
+    named = any(policy_of(level, "example.com").names for level in levels)
+    return not settings.sandbox.enabled and (security.mta_sts or security.dane or named)
 
 
 def _networks(networks: Iterable[str]) -> tuple[Network, ...]:

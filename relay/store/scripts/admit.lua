@@ -2,13 +2,14 @@
 -- Accept a message: idempotency, record, content and deliveries in one step. This is the acceptance.
 -- KEYS  1 deliveries 2 later 3 ready 4 turns 5 clock 6 age 7 expiry 8 wake 9 paused 10 aside 11 events 12 shares
 --       13 m:<id>  14 i:<hash> (m:<id> where there is no idempotency key)  15.. c:<id>, or each of its chunks
---       last, where there are terms: index
+--       then, where a delivery says when it is late: late; last, where there are terms: index
 -- ARGV  1 id  2 fingerprint ('' without an idempotency key)  3 how long the key is kept, ms  4 deadline of a wake-up, ms
 --       5 record  6 content ('' when it lies in chunks)  7 chunks  8 deliveries in all  9 number of the first one here
 --       10 part: 'all', 'staged' (more parts follow: nothing is accepted yet) or 'last'
 --       11 what a tenant's messages may take up at most, octets (0: no limit); without a tenant nothing is counted
 --       12 what the deliveries here are found by, '' for nothing: for each, separated by a space, its terms of 11 characters
---       then for each delivery: queue, lane, cost, flags, due ms (0: now), expires ms (0: by the settings), body
+--       then for each delivery: queue, lane, cost, flags, due ms (0: now), expires ms (0: by the settings; `<expires>+<when
+--       it is late>` where its sender is to hear of that), body
 -- Returns {'accepted', id, queues to ring ...}, {'staged', id}, {'repeated', id}, {'conflict', id} (the key stands for another
 --       message), {'share', id} (its tenant has more than its share already), or {'missing', id} (a chunk or a staged part is gone: store the content, and say all parts, again).
 -- Said twice: {'repeated', id}, and a mark is written so that WAIT counts it.
@@ -25,13 +26,17 @@ local STAGED_MS, FIELDS, FIRST, TERM = 60000, 7, 13, 11
 local OVERHEAD = 700
 local id, fingerprint, chunks, total, part = ARGV[1], ARGV[2], tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[10]
 local terms = ARGV[12]
-if (#ARGV - FIRST + 1) % FIELDS ~= 0 or #KEYS ~= 14 + math.max(chunks, 1) + (terms == '' and 0 or 1) or not tonumber(ARGV[11]) then
+local needed = 14 + math.max(chunks or 1, 1)
+local further = #KEYS - needed - (terms == '' and 0 or 1)
+local late = further == 1 and KEYS[needed + 1]
+if (#ARGV - FIRST + 1) % FIELDS ~= 0 or further < 0 or further > 1 or not tonumber(ARGV[11]) then
   return redis.error_reply('ARGUMENTS admit: keys or arguments are missing')
 end
 for at = FIRST, #ARGV, FIELDS do
   local queue, lane = ARGV[at], ARGV[at + 1]
   if #queue > 255 or #lane > 255 or string.find(queue .. lane, '|', 1, true) or not tonumber(ARGV[at + 2]) or tonumber(ARGV[at + 2]) > 65535
-    or not tonumber(ARGV[at + 3]) or not tonumber(ARGV[at + 4]) or not tonumber(ARGV[at + 5]) then
+    or not tonumber(ARGV[at + 3]) or not tonumber(ARGV[at + 4])
+    or not (tonumber(ARGV[at + 5]) or late and string.find(ARGV[at + 5], '^%d+%+%d+$')) then
     return redis.error_reply('ARGUMENTS admit: a queue, lane or number that cannot be stored')
   end
 end
@@ -94,6 +99,11 @@ for at = FIRST, #ARGV, FIELDS do
   redis.call('HSET', deliveries, delivery, pack(d))
   redis.call('ZADD', age, now, delivery)
   local own = tonumber(ARGV[at + 5])
+  if not own then
+    local expires, notice = string.match(ARGV[at + 5], '^(%d+)%+(%d+)$')
+    own = tonumber(expires)
+    redis.call('ZADD', late, notice, delivery)
+  end
   if own > 0 then redis.call('ZADD', expiry, own, delivery) end
   number = number + 1
 end

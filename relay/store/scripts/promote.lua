@@ -1,18 +1,18 @@
 #!lua flags=allow-oom
--- What time does: later -> ready when due; and what is too old, unless leased, is final.
--- KEYS  1 deliveries 2 later 3 ready 4 turns 5 clock 6 held 7 wake 8 paused 9 aside 10 age 11 expiry 12 events 13 shares
+-- What time does: later -> ready when due; what is too old, unless leased, is final; and of what is late its sender is to hear.
+-- KEYS  1 deliveries 2 later 3 ready 4 turns 5 clock 6 held 7 wake 8 paused 9 aside 10 age 11 expiry 12 events 13 shares 14 late
 --       then for each candidate: m:<id>, and each key of its content
 -- ARGV  1 how many at most  2 deadline of a wake-up, ms  3 longest age, ms  4 longest wait in later, ms  5 how long a closed record is kept, ms
 --       then for each candidate (a delivery that an earlier answer named): id, keys of content
 -- Returns {how many became ready or final, when the next is due in ms (0: none), {queues to ring}, {candidates: say these with
---       their keys, as they are too old or staged}}.
+--       their keys, as they are too old, late or staged}}.
 -- Said twice: the next ones.
 -- USES clock
 -- USES delivery
 -- USES lanes
 -- USES final
 shares = KEYS[13]
-local deliveries, later, held, age, expiry, events = KEYS[1], KEYS[2], KEYS[6], KEYS[10], KEYS[11], KEYS[12]
+local deliveries, later, held, age, expiry, events, late = KEYS[1], KEYS[2], KEYS[6], KEYS[10], KEYS[11], KEYS[12], KEYS[14]
 keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = KEYS[3], KEYS[4], KEYS[5], KEYS[7], KEYS[8], KEYS[9]
 local places = {deliveries, age, expiry}
 local FIRST = 6
@@ -41,7 +41,15 @@ local function too_old(id)
   return false
 end
 
-local key = 14
+-- Told once, under a fence that no outcome has.
+local function tell_late(id, record, value)
+  redis.call('ZREM', late, id)
+  claim(record, id, '0', value)
+  told[#told + 1] = id
+  told[#told + 1] = 'L0'
+end
+
+local key = 15
 for at = FIRST, #ARGV, 2 do
   local id, record, contents = ARGV[at], KEYS[key], {}
   for k = 1, tonumber(ARGV[at + 1]) do contents[k] = KEYS[key + k] end
@@ -53,6 +61,7 @@ for at = FIRST, #ARGV, 2 do
     redis.call('ZREM', age, id)
     redis.call('ZREM', expiry, id)
     redis.call('ZREM', later, id)
+    redis.call('ZREM', late, id)
   elseif d and d.state == STAGED then
     if redis.call('HEXISTS', record, 'o') == 1 and d.ms > now then
       d.state = LATER
@@ -73,6 +82,10 @@ for at = FIRST, #ARGV, 2 do
     if d.state == READY then leave_ready(d, id) end
     told[#told + 1] = id
     told[#told + 1] = give_up(places, id, d, 'x', now, record, contents, retention, has(d, REPORT))
+    redis.call('ZREM', late, id)
+    count = count + 1
+  elseif d and tonumber(redis.call('ZSCORE', late, id) or now + 1) <= now then
+    tell_late(id, record, value)
     count = count + 1
   end
 end
@@ -106,6 +119,12 @@ local function name_old(zset, before)
 end
 name_old(age, now - longest - SPARE_MS)
 name_old(expiry, now - SPARE_MS)
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', late, '-inf', now, 'LIMIT', 0, limit)) do
+  if not given[id] then
+    given[id] = true
+    named[#named + 1] = id
+  end
+end
 if #told > 0 then redis.call('XADD', events, '*', unpack(told)) end
 local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
 return {count, tonumber(first[2] or 0), rung, named}

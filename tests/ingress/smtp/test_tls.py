@@ -1,4 +1,5 @@
 import ssl
+import time
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,8 @@ import trustme
 
 from relay.errors import ConfigError
 from relay.ingress.listener import server_tls
+from relay.mail.extensions import Extension
+from relay.mail.transaction import ReceiverOptions
 from tests.support.dialog import greeted
 from tests.support.programs import program
 from tests.support.reception import ENVELOPE, MESSAGE, Servers, run, until
@@ -102,3 +105,41 @@ def test_files_that_make_no_certificate_are_named(tmp_path: Path, authority: tru
     other.private_key_pem.write_to_path(str(tmp_path / "b.pem"))
     with pytest.raises(ConfigError, match=r"smtp\.tls: no usable certificate"):
         server_tls(str(tmp_path / "a.pem"), str(tmp_path / "b.pem"))
+
+
+async def test_requiretls_is_offered_and_taken_inside_tls_alone(
+    servers: Servers, trusting: ssl.SSLContext
+) -> None:
+    """`TLS-Required: No` counts where nothing was asked for with MAIL."""
+    offering = ReceiverOptions("relay.example", extensions=frozenset({Extension.REQUIRETLS}))
+    port = await servers.start(tls=True, receiver=offering)
+    asked = MESSAGE.replace(b"MAIL FROM:<a@s.example>", b"MAIL FROM:<a@s.example> REQUIRETLS")
+    lax = asked.replace(b"DATA\r\n", b"DATA\r\nTLS-Required: no\r\n")
+    assert asked != MESSAGE
+    async with greeted(port) as client:
+        assert "REQUIRETLS" not in await client.ehlo()
+        [reply] = await client.say(b"MAIL FROM:<a@s.example> REQUIRETLS\r\n")
+        assert reply.startswith("530 5.7.10")
+        await client.say(b"STARTTLS\r\n")
+        await client.start_tls(trusting, "relay.example")
+        assert "REQUIRETLS" in await client.ehlo()
+        for message in (asked, lax, lax.replace(b" REQUIRETLS", b""), MESSAGE):
+            assert (await client.say(message, 4))[-1].startswith("250 2.0.0 Ok")
+    found = [one.envelope for one in servers.submitter.submissions]
+    assert [one.require_tls for one in found] == [True, True, False, False]
+    assert [one.tls_optional for one in found] == [False, False, True, False]
+
+
+async def test_what_is_to_be_delivered_by_a_time_is_taken_so(servers: Servers) -> None:
+    offering = ReceiverOptions("relay.example", extensions=frozenset({Extension.DELIVERBY}))
+    port = await servers.start(receiver=offering)
+    began = time.time()
+    async with greeted(port) as client:
+        assert "DELIVERBY 60" in await client.ehlo()
+        for by in (b"100;R", b"200;NT", b"-5;N"):
+            message = MESSAGE.replace(b"<a@s.example>", b"<a@s.example> BY=" + by, 1)
+            assert (await client.say(message, 4))[-1].startswith("250 2.0.0 Ok")
+    found = servers.submitter.submissions
+    assert [one.by_mode for one in found] == ["R", "NT", "N"]
+    assert [round(one.by_ms / 1000 - began, -1) for one in found] == [100, 200, -0.0]
+    assert [bool(one.expires_at_ms) for one in found] == [True, False, False]
