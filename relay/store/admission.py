@@ -153,7 +153,7 @@ class Admission:
                 new.body,
             )
         names = _admit_keys(keys, message, chunks)
-        if any(new.late_ms for new in deliveries):
+        if deliveries[0].late_ms or (len(deliveries) > 1 and any(n.late_ms for n in deliveries)):
             names.append(keys.late)
         if terms:
             names.append(keys.index)
