@@ -37,7 +37,7 @@ class Sandbox:
             text = text.replace(usual, here)
         return text
 
-    def run(self, *argv: str) -> str:
+    def run(self, *argv: str, seconds: float = PATIENCE) -> str:
         """Run a program in the directory; what it printed. It must end with 0."""
         done = subprocess.run(
             argv,
@@ -46,7 +46,7 @@ class Sandbox:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=seconds,
         )
         assert done.returncode == 0, (argv, done.stdout, done.stderr)
         return done.stdout
