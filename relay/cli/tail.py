@@ -58,7 +58,7 @@ def wanted(one: EventView, kinds: Sequence[str], domains: Sequence[str]) -> bool
 def line(one: EventView) -> Text:
     """The event for people: when, what, whom, which message, and the reply."""
     text = Text(one.at.astimezone().strftime("%H:%M:%S "), "dim")
-    text.append(f"{one.type:<10}", STYLES.get(one.type, "")).append(f"{one.message} ", "dim")
+    text.append(f"{one.type:<11}", STYLES.get(one.type, "")).append(f"{one.message} ", "dim")
     if one.host:
         text.append(f"at {one.host} ")
     return text.append("; ".join(map(_recipient, one.recipients)) or one.tenant)

@@ -34,8 +34,12 @@ class Metered(System):
         """The role `exporter`."""
         return self._start("exporter", command("exporter"))
 
+    def next_port(self, name: str) -> int:
+        """Where a process that is about to start shows its metrics."""
+        return free_port()
+
     def _start(self, name: str, arguments: list[str], **more: str) -> Process:
-        port = free_port()
+        port = self.next_port(name)
         listen = "RELAY_EXPORTER__LISTEN" if name == "exporter" else "RELAY_METRICS__LISTEN"
         own = {"RELAY_METRICS__ENABLED": "true", listen: f"127.0.0.1:{port}"}
         process = super()._start(name, arguments, **own, **more)
