@@ -251,6 +251,18 @@ BOARD = Board(
                     [("sum(rate(relay_dns_cache_hits_total[RATE]))", "hits")],
                     "ops",
                 ),
+                Panel(
+                    "graph",
+                    "MTA-STS policies asked for",
+                    "By result. One that was fetched before holds until its time is over.",
+                    [
+                        (
+                            "sum by (result) (rate(relay_mta_sts_fetches_total[RATE]))",
+                            "{{result}}",
+                        )
+                    ],
+                    "ops",
+                ),
             ],
         ),
     ],

@@ -49,7 +49,7 @@ async def test_events_come_in_order_and_go_on_from_any_of_them(queue: QueueStore
     assert behind == found[2:]
     assert [each.message for each in found if wanted(each, ["delivered"], ["b.example"])] == [two]
     assert line(found[1]).plain.endswith(
-        f"delivered {one} at mx.a.example u@a.example: 250 2.0.0 so"
+        f"delivered  {one} at mx.a.example u@a.example: 250 2.0.0 so"
     )
 
 
@@ -86,7 +86,7 @@ async def test_it_prints_a_line_an_event_and_ends_with_ctrl_c(
     try:
         other = await delivered(queue, "b.example")
         first = await asyncio.wait_for(process.stdout.readline(), 30)
-        assert f"accepted  {other}" in first.decode()
+        assert f"accepted   {other}" in first.decode()
         process.send_signal(signal.SIGINT)
         assert await asyncio.wait_for(process.wait(), 20) == 130
     finally:
