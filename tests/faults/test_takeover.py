@@ -21,10 +21,18 @@ _SLACK, _TRIPS = 1.0, 4
 _LATEST_S, _TRIES = 2.0, 3
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def stage() -> Iterator[Stage]:
     """Two workers with leases of two seconds."""
     with Site() as site, Stage(site, workers=2, services=False) as made:
+        yield made
+
+
+@pytest.fixture
+def patient() -> Iterator[Stage]:
+    """Two workers whose leases outlast whatever a busy machine does to their heartbeats."""
+    lease = {"RELAY_LEASE__SECONDS": "20s"}
+    with Site() as site, Stage(site, lease, workers=2, services=False) as made:
         yield made
 
 
@@ -52,15 +60,14 @@ def test_a_dead_workers_deliveries_are_attempted_again_within_two_leases(stage: 
     assert len(again) == stage.reclaimed() > 0
     assert max(again) <= 2 * LEASE_S + _SLACK + _TRIPS * late, f"others came {late:.2f} s late"
     assert min(again) >= LEASE_S / 2, "a lease was taken before its time"
-    stage.ready()
 
 
 def test_a_rolling_restart_under_load_delays_no_message_for_long_and_doubles_none(
-    stage: Stage,
+    patient: Stage,
 ) -> None:
     latest = []
     for number in range(_TRIES):
-        latest.append(rolling_restart(stage, f"roll{number}x"))
+        latest.append(rolling_restart(patient, f"roll{number}x"))
         if latest[-1] <= _LATEST_S:
             break
     assert min(latest) <= _LATEST_S, f"the latest were {latest} s late"
