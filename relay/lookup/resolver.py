@@ -135,18 +135,20 @@ class Resolver:
         return NoAddress(expires)
 
     async def addresses(self, host: str) -> HostAddresses:
-        """The addresses of a host, of all families that are used."""
+        """The addresses of a host, of all families that are used.
+
+        They hold as long as their own records do: a family that the host lacks is asked for again
+        with the one that it has, for many servers name no time for what is not there.
+        """
         name = normal(host)
         asking = [self._start(name, rdtype) for rdtype in self._types]
         found = [await self._wait(each) for each in asking]
-        expires = min(each.expires for each in found)
+        some = [each for each in found if isinstance(each, _Records) and each.records]
         addresses = tuple(
-            record
-            for each in found
-            if isinstance(each, _Records)
-            for record in each.records
-            if isinstance(record, str)
+            record for each in some for record in each.records if isinstance(record, str)
         )
+        counting = [each for each in found if each in some or isinstance(each, LookupFailed)]
+        expires = min(each.expires for each in (counting if addresses else found))
         if addresses:
             signed = all(each.signed for each in found if isinstance(each, _Records))
             return Addresses(addresses, expires, signed)

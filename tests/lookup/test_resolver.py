@@ -219,6 +219,11 @@ async def test_an_answer_is_asked_for_once_until_its_time_is_over(
             10.0,
             id="its own address, half known",
         ),
+        pytest.param(
+            Zone(mx=[], a=["192.0.2.1"], ttl=60, soa=False),
+            5.0,
+            id="its own address: no MX, for no time that is named",
+        ),
     ],
 )
 async def test_how_long_an_answer_is_kept(
@@ -227,6 +232,14 @@ async def test_how_long_an_answer_is_kept(
     clock = Clock()
     found = await resolver_of(serve({"x.test": zone}), clock=clock).mail_hosts("x.test")
     assert found.expires - clock.now == kept
+
+
+async def test_a_family_that_a_host_lacks_does_not_shorten_the_time_of_the_other(
+    serve: Serve, resolver_of: MakeResolver
+) -> None:
+    clock = Clock()
+    resolver = resolver_of(serve({"mx.test": Zone(a=["192.0.2.1"], soa=False)}), clock=clock)
+    assert (await resolver.addresses("mx.test")).expires - clock.now == 60
 
 
 async def test_equal_questions_on_their_way_are_asked_once(
