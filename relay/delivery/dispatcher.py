@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from relay import log, metrics
 from relay.delivery.book import LeaseBook, now
+from relay.delivery.calling import Calling
 from relay.delivery.conclude import Conclusions, left_of
 from relay.delivery.doorstep import Doorstep, Granted, Parted
 from relay.delivery.hand import Hand
@@ -37,15 +38,12 @@ from relay.smtp.session import Session
 from relay.smtp.tls import level
 from relay.smtp.transaction import Transaction
 from relay.store.codec import Flag
-from relay.store.keys import reference
 from relay.store.leasing import Grant, Lease, Leasing
 from relay.store.paths import Path, Paths
 from relay.store.spool import Spool
 
 #: Seconds that sessions have for their QUIT when the process stops.
 _FAREWELL = 1.0
-#: Seconds between rings that call other workers to a queue that keeps this one busy.
-_RING_AGAIN = 0.25
 _log = log.logger("relay.delivery")
 
 
@@ -84,7 +82,6 @@ class Dispatcher:
         self._leasing = leasing
         self.partitions = leasing.partitions
         self._connecting = connecting
-        self._ring = ring
         self._leaser = Leaser(leasing, self.book)
         self._loader = Loader(spool, self._loaded)
         self._doorstep = Doorstep(paths, shaping, options.holder, ring)
@@ -97,7 +94,7 @@ class Dispatcher:
         self._paths: dict[tuple[Path, str], EgressPath] = {}
         self._intake = Intake(router, self._routed, self.do)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._rung: dict[Queue, float] = {}
+        self.calling = Calling(ring)
         self.idle = IdleSessions(options.idle_sessions)
         self.hand = Hand(
             self.table, leasing, options.lease_s, begin=self._begin, room=self._room, lost=self.lost
@@ -128,13 +125,6 @@ class Dispatcher:
         if path is None:
             path = self._paths[key] = EgressPath(self, name, route)
         return path
-
-    def ring_others(self, queue: Queue) -> None:
-        """More waits in the queue than this process has in hand: another worker may help."""
-        moment = self.loop.time()
-        if moment - self._rung.get(queue, 0.0) > _RING_AGAIN:
-            self._rung[queue] = moment
-            self._ring([reference(*queue)])
 
     # What paths want.
 
@@ -278,7 +268,7 @@ class Dispatcher:
             self.hand.end(job)
         elif self.conclusions.is_free(job, session, failure, doubt=doubt):
             job.breaks += 1
-            job.path.supply.appendleft(job)
+            job.path.supply.put_back(job)
         else:
             self.conclusions.broken(job, session, failure, doubt=doubt)
 
@@ -342,8 +332,7 @@ class Dispatcher:
                 del self._paths[key]
             if number % 50 == 49:
                 await asyncio.sleep(0)
-        horizon = self.loop.time() - _RING_AGAIN
-        self._rung = {queue: at for queue, at in self._rung.items() if at > horizon}
+        self.calling.forget()
 
     def lost(self, lease: Lease) -> None:
         """The store says that the lease is another's now, or that it was settled a moment ago."""

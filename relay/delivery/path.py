@@ -7,11 +7,12 @@ can be sent soon), content loaded, sessions opened; a session then pulls its tra
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
 from relay import metrics
+from relay.delivery.at_hand import AtHand
 from relay.delivery.job import Job
 from relay.delivery.route import Route
 from relay.delivery.staff import Staff
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 #: Jobs at hand for a path: at first, and at most.
 _FIRST_AHEAD = 4
 _MOST_AHEAD = 100
-#: Who waits so long at hand, in seconds, waits for a session; then less is leased ahead: for each
-#: session one, for what is ahead of a tenant's mail when it comes cannot be overtaken any more.
-_WAIT = 0.1
+#: Who waits so long at hand, in seconds, waits for a session; then less is leased ahead, so that it
+#: is the store that says whose turn it is: for every second session one.
+_WAIT = 0.05
 #: Where it is so long, next to nothing is.
 _LONG_WAIT = 1.0
 #: Queues that a path remembers.
@@ -48,8 +49,8 @@ class EgressPath:
         self.name = name
         self.route = route
         self.queues: OrderedDict[Queue, None] = OrderedDict()
-        #: Jobs with their content, in the order to send them.
-        self.supply: deque[Job] = deque()
+        #: Jobs with their content.
+        self.supply = AtHand()
         #: Jobs asked for or without their content yet.
         self.coming = 0
         #: Deliveries that may still be leased under the last grant.
@@ -144,7 +145,7 @@ class EgressPath:
             if grant.more and not self.supply and self.staff.any_idle:
                 # Faster than what was leased ahead: lease more at once.
                 self._ahead = min(self._ahead * 2, _MOST_AHEAD)
-                self.dispatcher.ring_others(queue)
+                self.dispatcher.calling.call(queue)
         self.allowance -= len(jobs)
         self.coming += len(jobs)
         for job in jobs:
@@ -167,7 +168,7 @@ class EgressPath:
     def call_others(self) -> None:
         """Mail waits here for connections that other processes have."""
         if self.queues:
-            self.dispatcher.ring_others(next(iter(self.queues)))
+            self.dispatcher.calling.call(next(iter(self.queues)))
 
     def look_again(self) -> None:
         """Others are at this site, or were refused it, while there is nothing to do here: a queue
@@ -198,8 +199,7 @@ class EgressPath:
 
     def give_up(self) -> list[Lease]:
         """Let go of all that has not begun: the leases to be released."""
-        jobs = list(self.supply)
-        self.supply.clear()
+        jobs = self.supply.clear()
         for job in jobs:
             self.dispatcher.hand.end(job)
         return [job.lease for job in jobs]
@@ -247,7 +247,7 @@ class EgressPath:
             return None
         now = self.dispatcher.loop.time()
         while supply:
-            job = supply.popleft()
+            job = supply.pop()
             if not self.dispatcher.book.may_begin(job.lease):
                 self.dispatcher.hand_back(job)
                 continue
@@ -264,7 +264,7 @@ class EgressPath:
         if seconds > _LONG_WAIT:
             self._ahead = max(self._ahead // 2, 1)
         elif seconds > _WAIT:
-            least = max(self._ahead // 2, _FIRST_AHEAD, len(self.staff.sessions))
+            least = max(self._ahead // 2, _FIRST_AHEAD, len(self.staff.sessions) // 2)
             self._ahead = min(self._ahead, least)
 
     def may_finish(self, session: Session, transaction: Transaction) -> bool:

@@ -113,10 +113,14 @@ async def test_what_cannot_be_read_is_given_back_or_held(store_url: str, newer: 
         stored = await worker.queue.stored(id_)
         assert stored is not None
         body = stored.body
-        assert body[1] == 1
+        at_version = 3 if body[0] == 0xDC else 1  # an array of more than 15 has a longer header
+        assert body[at_version] == 1
         other = b"\x7f" if newer else b"\xc1"
         await worker.client.read(
-            "HSET", keys.deliveries, id_, value[: -len(body)] + body[:1] + other + body[2:]
+            "HSET",
+            keys.deliveries,
+            id_,
+            value[: -len(body)] + body[:at_version] + other + body[at_version + 1 :],
         )
         worker.deaf = False
         worker.ring(["0/a.example"])

@@ -220,7 +220,12 @@ class Worker:
     # What a test does and asks.
 
     async def submit(
-        self, recipient: str, count: int = 1, *, content: bytes = b"Subject: x\r\n\r\nhi\r\n"
+        self,
+        recipient: str,
+        count: int = 1,
+        *,
+        content: bytes = b"Subject: x\r\n\r\nhi\r\n",
+        tenant: str = "",
     ) -> list[str]:
         """Messages to one recipient each; their ids."""
         accepted = [
@@ -229,6 +234,7 @@ class Worker:
                     id=self.submitter.new_id(),
                     envelope=Envelope("s@s.example", (Recipient(recipient),)),
                     content=(content,),
+                    tenant=tenant,
                 )
             )
             for _ in range(count)
