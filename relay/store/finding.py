@@ -12,8 +12,9 @@ from relay.errors import NoSuchMessage, UnreadableRecord
 from relay.mail.ids import message_of
 from relay.store.client import StoreClient
 from relay.store.index import delivery_in, term
-from relay.store.keys import PartitionKeys, partition_keys
-from relay.store.listing import MOST_LOOKS, Listed, Page, Wanted, Where, begin, read_listed
+from relay.store.keys import PartitionKeys
+from relay.store.listing import Listed, Wanted, Where, read_listed
+from relay.store.paging import Look, Page, page_of
 from relay.store.status import Over, Status, StoredMessage
 
 #: Members read at a time: of each a whole message may have to be read.
@@ -64,25 +65,14 @@ class Finding:
 
         Raises ValueError where the cursor is none, StoreUnavailable.
         """
-        partition, position = begin(cursor, self._partitions)
-        if position and not _POSITION.fullmatch(position):
-            raise ValueError("is none that a page gave")
-        found: list[Listed | Final] = []
-        looks = 0
-        while partition < self._partitions and looks < MOST_LOOKS and len(found) < limit:
-            keys = partition_keys(partition, self._partitions)
+
+        async def look(keys: PartitionKeys, position: str) -> list[Look[Listed | Final]]:
+            if position and not _POSITION.fullmatch(position):
+                raise ValueError("is none that a page gave")
             members = await self._members(keys, wanted, position)
-            if not members:
-                partition, position = partition + 1, ""
-                continue
-            for member, item, cost in await self._read(keys, wanted, members):
-                position, looks = member, looks + cost
-                if item is not None and _fits(wanted, item):
-                    found.append(item)
-                    if len(found) == limit:
-                        break
-        more = partition < self._partitions
-        return Page(tuple(found), f"{partition}/{position}" if more else "")
+            return await self._read(keys, wanted, members) if members else []
+
+        return await page_of(self._partitions, cursor, limit, look)
 
     async def _members(self, keys: PartitionKeys, wanted: Wanted, position: str) -> list[bytes]:
         """The next members of a term, or of a tenant in it."""
@@ -100,8 +90,7 @@ class Finding:
 
     async def _read(
         self, keys: PartitionKeys, wanted: Wanted, members: Sequence[bytes]
-    ) -> list[tuple[str, Listed | Final | None, int]]:
-        """Each member's position, what it names, and how many looks that took."""
+    ) -> list[Look[Listed | Final]]:
         names = [delivery_in(one) for one in members]
         listed = await read_listed(self._client, keys, names)
         pending = [_is_open(wanted, one) for one in listed]
@@ -109,17 +98,18 @@ class Finding:
             message_of(name)[0] for name, is_open in zip(names, pending, strict=True) if not is_open
         }
         messages = dict(zip(over, await asyncio.gather(*map(self._message, over)), strict=True))
-        found: list[tuple[str, Listed | Final | None, int]] = []
+        looks: list[Look[Listed | Final]] = []
         for member, name, item, is_open in zip(members, names, listed, pending, strict=True):
-            position = member.partition(b"|")[2].decode()
             message, number = message_of(name)
-            if is_open:
-                found.append((position, item, 1))
-            else:
+            found: Listed | Final | None = item
+            cost = 1
+            if not is_open:
                 stored = messages[message]
+                found = _final(name, number, stored)
                 cost = stored.record.deliveries if stored is not None else 1
-                found.append((position, _final(name, number, stored), cost))
-        return found
+            fits = found is not None and _fits(wanted, found)
+            looks.append(Look(member.partition(b"|")[2].decode(), found if fits else None, cost))
+        return looks
 
     async def _message(self, message: str) -> StoredMessage | None:
         try:

@@ -1,15 +1,11 @@
-"""Which deliveries there are, page by page, from the queue's own indexes: nothing is scanned whole.
-
-A page looks at a bounded number of deliveries, however many there are: where few of them fit, it
-has few or none, and the next one goes on behind it.
-"""
+"""Which deliveries there are, page by page, from the queue's own indexes: never scanned whole."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -19,16 +15,14 @@ from relay.mail.envelope import Priority
 from relay.policy.needs import queues_of
 from relay.store.client import StoreClient
 from relay.store.codec import Place, Stored, decode_stored
-from relay.store.keys import PartitionKeys, lane, partition_keys
+from relay.store.keys import PartitionKeys, lane
+from relay.store.paging import Look, Page, page_of
 from relay.store.script import script
 
 PAGE = script("page")
 
-#: Deliveries that one page looks at, at most.
-MOST_LOOKS = 2000
 _STEP = 200
 _PLACE = re.compile(r"(\d{1,16})\+(\d{1,9})")
-_CURSOR = re.compile(r"(\d{1,4})/([^\x00-\x20\x7f]{0,600})")
 
 
 class Where(StrEnum):
@@ -65,16 +59,6 @@ class Listed(Struct, frozen=True):
     delivery: Delivery
 
 
-_Item = TypeVar("_Item")
-
-
-class Page(Struct, Generic[_Item], frozen=True):
-    """Some deliveries, and where the next page begins, `""` where there is none."""
-
-    items: tuple[_Item, ...]
-    cursor: str
-
-
 class _Member(NamedTuple):
     """A member of an index: whose it is, and the position behind it."""
 
@@ -94,24 +78,16 @@ class Listing:
 
         Raises ValueError where the cursor is none, StoreUnavailable.
         """
-        partition, position = begin(cursor, self._partitions)
-        found: list[Listed] = []
-        looks = 0
-        while partition < self._partitions and looks < MOST_LOOKS and len(found) < limit:
-            keys = partition_keys(partition, self._partitions)
+
+        async def look(keys: PartitionKeys, position: str) -> list[Look[Listed]]:
             members = await self._members(keys, wanted, position)
-            if not members:
-                partition, position = partition + 1, ""
-                continue
-            looks += len(members)
-            for member, listed in await self._read(keys, members):
-                position = member.position
-                if listed is not None and _fits(wanted, listed):
-                    found.append(listed)
-                    if len(found) == limit:
-                        break
-        more = partition < self._partitions
-        return Page(tuple(found), f"{partition}/{position}" if more else "")
+            listed = await read_listed(self._client, keys, [one.id.decode() for one in members])
+            return [
+                Look(member.position, one if one is not None and _fits(wanted, one) else None)
+                for member, one in zip(members, listed, strict=True)
+            ]
+
+        return await page_of(self._partitions, cursor, limit, look)
 
     async def _members(self, keys: PartitionKeys, wanted: Wanted, position: str) -> list[_Member]:
         """The next members of the index behind a position in it."""
@@ -163,28 +139,12 @@ class Listing:
                 return [_Member(one.rpartition(b"|")[2], one[cut:].decode()) for one in names]
         return []
 
-    async def _read(
-        self, keys: PartitionKeys, members: Sequence[_Member]
-    ) -> list[tuple[_Member, Listed | None]]:
-        found = await read_listed(self._client, keys, [one.id.decode() for one in members])
-        return list(zip(members, found, strict=True))
-
-
-def begin(cursor: str, partitions: int) -> tuple[int, str]:
-    """The partition and position that a cursor names. Raises ValueError where it is none."""
-    if not cursor:
-        return 0, ""
-    found = _CURSOR.fullmatch(cursor)
-    if found is None or int(found[1]) >= partitions:
-        raise ValueError("is none that a page gave")
-    return int(found[1]), found[2]
-
 
 async def read_listed(
     client: StoreClient, keys: PartitionKeys, names: Sequence[str]
 ) -> list[Listed | None]:
     """The deliveries of those ids; None for what is final, not accepted yet or not to be read."""
-    values = await client.read("HMGET", keys.deliveries, *names)
+    values = await client.read("HMGET", keys.deliveries, *names) if names else []
     return [_listed(name, value) for name, value in zip(names, values, strict=True)]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from relay.store.client import StoreClient
-from relay.store.listing import MOST_LOOKS, Listing, Page, Wanted, Where
+from relay.store.listing import Listing, Wanted, Where
+from relay.store.paging import MOST_LOOKS, Page
 from tests.support.queue import MINUTE, New, QueueStore
 
 
