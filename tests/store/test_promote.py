@@ -172,3 +172,65 @@ async def test_missing_arguments_are_refused_untouched(queue: QueueStore) -> Non
     with pytest.raises(ReplyError, match="ARGUMENTS"):
         await queue.run("promote", queue.fixed("promote"), 50)
     assert await queue.dump() == {}
+
+
+@pytest.mark.parametrize("place", [Place.LATER, Place.READY, Place.LEASED, Place.HELD])
+async def test_of_what_is_late_its_sender_is_to_hear_once_wherever_it_is(
+    queue: QueueStore, place: Place
+) -> None:
+    now = await queue.now()
+    due_ms = now + MINUTE if place is Place.LATER else 0
+    delivery = await queue.admitted(New(due_ms=due_ms, late_ms=now + MINUTE)) + ".0"
+    if place is Place.LEASED:
+        await queue.lease()
+    if place is Place.HELD:
+        await queue.hold(delivery)
+    assert (await queue.promote())[3] == []
+    await queue.set_score(queue.keys.late, delivery, now - 1)
+
+    assert (await queue.promote())[3] == [delivery]
+    assert (await queue.promote(delivery))[0] == 1
+    assert await queue.place(delivery) is place
+    record = await queue.record(delivery[:20])
+    assert {name for name in record if name.startswith("k")} == {"k", "k0.0"}
+    assert (await queue.events())[-1] == (delivery, "L0")
+    before = await queue.dump()
+    assert await queue.promote(delivery) == await queue.promote()
+    assert await queue.dump() == before
+
+
+async def test_an_outcome_after_that_has_a_claim_of_its_own(queue: QueueStore) -> None:
+    now = await queue.now()
+    delivery = await queue.admitted(New(flags=Flag.REPORT, late_ms=now + MINUTE)) + ".0"
+    [lease] = await queue.lease()
+    await queue.set_score(queue.keys.late, delivery, now - 1)
+    await queue.promote(delivery)
+    await queue.settle(lease, event="B")
+    assert (await queue.record(delivery[:20]))["k"] == b"2"
+    assert await queue.close((delivery, 0)) == ["closed"]
+    assert await queue.client.read("EXISTS", *queue.contents(delivery[:20])) == 1
+    assert await queue.close((delivery, 1)) == ["closed"]
+    assert await queue.client.read("EXISTS", *queue.contents(delivery[:20])) == 0
+
+
+async def test_what_is_over_when_it_would_be_late_is_forgotten(queue: QueueStore) -> None:
+    now = await queue.now()
+    done, old_one, staged = queue.new_id(), queue.new_id(), queue.new_id()
+    await queue.admitted(New(late_ms=now + MINUTE), message=done)
+    [lease] = await queue.lease()
+    await queue.settle(lease)
+    await queue.admitted(New(queue="b.example", late_ms=now + MINUTE), message=old_one)
+    await queue.admit(
+        New(queue="c.example", late_ms=now + MINUTE), message=staged, total=2, part="staged"
+    )
+    await old(queue, old_one + ".0")
+    for one in (done, old_one, staged):
+        await queue.set_score(queue.keys.late, one + ".0", now - 1)
+    await queue.promote_all()
+    assert [event for _, event in await queue.events()][-1] == "x1"
+    assert list(await queue.scores(queue.keys.late)) == [staged + ".0"]
+    # What is never accepted goes with its place in `later`.
+    await queue.set_score(queue.keys.later, staged + ".0", now - 1)
+    await queue.promote_all()
+    await queue.promote_all()
+    assert not await queue.scores(queue.keys.late)

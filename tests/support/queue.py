@@ -33,6 +33,8 @@ class New(Struct, frozen=True, kw_only=True):
     due_ms: int = 0
     expires_ms: int = 0
     recipients: tuple[str, ...] = ("u@a.example",)
+    #: When its sender is to hear that it is late.
+    late_ms: int = 0
 
 
 def attempt(number: int = 1, *, fate: str = "delivered", recipient: str = "u@a.example") -> bytes:
@@ -82,7 +84,9 @@ class QueueStore(StoreReader):
         record = k.record(message)
         names = self.fixed("admit")
         names += [record, k.idempotency(digest) if fingerprint else record]
-        names += [*self.contents(message), *([k.index] if terms else [])]
+        names += self.contents(message)
+        names += [k.late] if any(new.late_ms for new in deliveries) else []
+        names += [k.index] if terms else []
         body = encode_record(Record(1, await self.now(), "s@s.example", len(content), total))
         args: list[Text] = [message, fingerprint, 3_600_000, DEADLINE_MS, body]
         args += [b"" if chunks else content, chunks, total, first, part, share, terms]
@@ -286,9 +290,8 @@ def _delivery_args(new: New, chunks: int) -> list[Text]:
             1, 1_800_000_000_000, new.expires_ms, 100, "s@s.example", recipients, chunks=chunks
         )
     )
-    return [
-        new.queue, new.lane, new.cost, int(new.flags), new.due_ms, new.expires_ms, body,
-    ]  # fmt: skip
+    expires = f"{new.expires_ms}+{new.late_ms}" if new.late_ms else new.expires_ms
+    return [new.queue, new.lane, new.cost, int(new.flags), new.due_ms, expires, body]
 
 
 def text(answer: Any) -> Any:

@@ -97,6 +97,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', now, 'LIMIT', 0, 
   else
     local d = read(value)
     if d and d.state == STAGED then
+      given[id] = true
       named[#named + 1] = id
     elseif d then
       to_ready(d, id)

@@ -44,6 +44,7 @@ news = st.builds(
     due_ms=st.sampled_from((0, 0, 0, 5 * SECOND, 2 * HOUR)),
     expires_ms=st.sampled_from((0, 0, 30 * SECOND, 30 * SECOND, HOUR, 6 * DAY)),
     recipients=st.sampled_from((("u",), ("u",), ("u", "v"), ("u", "v", "w"))),
+    late_ms=st.sampled_from((0, 0, 5 * SECOND, HOUR)),
 )
 ids = st.lists(picks, min_size=1, max_size=3)
 
@@ -86,6 +87,7 @@ class Modelled(RuleBasedStateMachine):
         return New(
             queue=new.queue, lane=new.lane, cost=new.cost, flags=new.flags,
             due_ms=due_ms, expires_ms=expires_ms, recipients=new.recipients,
+            late_ms=now + new.late_ms if new.late_ms else 0,
         )  # fmt: skip
 
     def new_id(self) -> str:

@@ -49,6 +49,8 @@ class One:
     reply: bool = False
     #: The word of the operator's that ended it.
     ended: str = ""
+    #: Its sender is to hear that it is late.
+    told: bool = False
 
     @property
     def message(self) -> str:
@@ -423,6 +425,17 @@ class Model:
     def too_old(self, one: One) -> bool:
         """Whether promote is to end it."""
         return one.expires_ms + SPARE_MS <= self.now
+
+    def is_late(self, one: One) -> bool:
+        """Whether its sender is to hear of it, and is not yet."""
+        there = one.place not in (None, Place.STAGED) and not one.told
+        return there and 0 < one.new.late_ms <= self.now
+
+    def told_late(self, one: One) -> None:
+        """Promote told its sender that it is late: it must have been right."""
+        assert self.is_late(one), f"{one.id} ({one.place!r}) is not late"
+        one.told = True
+        self.messages[one.message].claims.add((one.id, 0))
 
     def promoted(self, one: One, place: Place | None, due_ms: int) -> None:
         """Promote moved a delivery there: it must have been right."""

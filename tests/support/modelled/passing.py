@@ -10,6 +10,7 @@ from hypothesis.stateful import rule
 from relay.store.codec import Place, decode_stored
 from relay.store.script import script
 from tests.support.modelled.base import AHEAD, CONSUMERS, KEEP_MS, SECOND, START_MS, Modelled
+from tests.support.modelled.model import One
 
 
 class Time(Modelled):
@@ -53,6 +54,8 @@ class Time(Modelled):
             await self.take_over(limit)
             await self.queue.promote(*named, limit=limit)
             await self.take_over(limit)
+        late = [one.id for one in self.model.all.values() if self.model.is_late(one)]
+        assert limit < 50 or not late, f"late, and not told: {late}"
 
     async def take_over(self, limit: int) -> None:
         """What promote did was right, and it did all that it could."""
@@ -60,6 +63,8 @@ class Time(Modelled):
         flat = await self.client.read("HGETALL", self.queue.keys.deliveries)
         there = {flat[at].decode(): decode_stored(flat[at + 1]) for at in range(0, len(flat), 2)}
         for one in list(model.all.values()):
+            if one.new.late_ms and not one.told and await self.is_told(one):
+                model.told_late(one)
             if one.place is None or one.id not in there:
                 if one.place is not None:
                     model.promoted(one, None, 0)
@@ -70,6 +75,11 @@ class Time(Modelled):
         if limit == 50:
             due = [one.id for one in model.at(Place.LATER) if one.due_ms <= model.now]
             assert not due, f"due, and not promoted: {due}"
+
+    async def is_told(self, one: One) -> bool:
+        """Whether its sender is to hear that it is late."""
+        record = self.queue.keys.record(one.message)
+        return bool(await self.client.read("HEXISTS", record, f"k{one.id[21:]}.0"))
 
     def reclaim(self, limit: int) -> None:
         answer = self.run(self.queue.reclaim(limit))
