@@ -62,6 +62,8 @@ def test_a_producer_may_submit_and_look(servers: tuple[ValkeyServer, ValkeyServe
         many = [f"u{n}@d{n}.example" for n in range(120)]
         assert relay.submit(HELLO, to=many).id
         assert next(relay.events("0-0")).message == accepted.id
+    # A client has no settings: what is to be indexed it takes from the store.
+    assert servers[0].command("ZCARD", "relay:{p00}:index") == 124
     assert servers[1].command("LLEN", "relay") > 0
     assert not denied(servers[0])
     assert not denied(servers[1])

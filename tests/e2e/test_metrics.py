@@ -140,6 +140,8 @@ def ask_over_http(system: Metered, watcher: Watcher) -> None:
     assert ask("/v1/messages")[0] == 200
     assert ask(f"/v1/messages/{first['id']}")[0] == 200
     assert ask("/v1/complaints", {"message": first["id"]})[0] == 202
+    assert ask("/v1/credentials")[0] == 403
+    assert ask("/v1/suppressions")[0] == 501
     assert ask("/openapi.json")[0] == 200
     assert ask("/nowhere")[0] == 404
     for verb, fields in (

@@ -15,6 +15,8 @@ from relay.store.finding import Final, Finding
 from relay.store.forgetting import Forgetting
 from relay.store.index import NOTHING, Index, index_of, term
 from relay.store.listing import Listed, Wanted, Where
+from relay.store.parcel import Packer, Unpacker
+from relay.store.walk import Walk
 from relay.submission import Submission, Submitter
 from tests.support.queue import MINUTE, QueueStore, attempt
 
@@ -228,3 +230,16 @@ async def test_nothing_is_indexed_where_nothing_is_turned_on(client: StoreClient
 async def test_a_cursor_that_no_page_gave_is_refused(desk: Desk, cursor: str) -> None:
     with pytest.raises(ValueError, match="none that a page gave"):
         await desk.finding.page(Wanted(recipient=BOB), cursor, 10)
+
+
+async def test_what_comes_from_another_store_is_found_in_this_one(
+    desk: Desk, queue: QueueStore, client: StoreClient
+) -> None:
+    message = await desk.submit(BOB, "u@b.example", tags=("t",))
+    walked = [one async for portion in Walk(client, 1).of((message,)) for one in portion]
+    parcel = await Packer(client, 1, MINUTE).pack(walked, frozenset())
+    assert parcel is not None
+    await client.command("FLUSHALL")
+    assert await Unpacker(client, 1, BOTH).put(parcel, await queue.now())
+    assert await desk.ids(Wanted(recipient=BOB)) == [f"{message}.0"]
+    assert await desk.ids(Wanted(tag="t")) == [f"{message}.0", f"{message}.1"]
