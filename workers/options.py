@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 from relay.config import Settings
+from relay.console import routing
 from relay.delivery.dispatcher import DispatchOptions
 from relay.delivery.table import TableOptions
 from relay.feedback.report import DsnOptions
@@ -95,7 +96,7 @@ def connect_options(settings: Settings, permitted: Callable[[str], bool]) -> Con
         permitted=permitted,
         source=delivery.source_address,
         tls=policy_of(delivery.tls).mode,
-        authorities=delivery.security.authorities,
+        authorities=routing.authorities(settings),
         timeouts=Timeouts(
             connect=times.connect,
             greeting=times.greeting,

@@ -13,6 +13,8 @@ from relay.lookup.mta_sts import MtaSts, Shelf
 from relay.lookup.policy_file import PolicyFiles
 from relay.lookup.resolver import Resolver, ResolverOptions, nameservers
 from relay.policy.shaping import Limits, rate_of
+from relay.policy.tls import TlsMode
+from relay.smtp.tls import context_of
 
 #: A dead site rests for a quarter of an hour at most: mail for it may be urgent.
 _LONGEST_PAUSE = 900.0
@@ -48,13 +50,31 @@ def route_options(settings: Settings) -> RouteOptions:
     )
 
 
+def authorities(settings: Settings) -> str:
+    """The file of those who vouch for hosts, "" for the system's.
+
+    They are read here, once, as that takes long. Raises ConfigError where they cannot be.
+    """
+    file = settings.delivery.security.authorities
+    try:
+        for named in (False, True):
+            context_of(TlsMode.VERIFIED, file, named=named)
+    except OSError as error:
+        text = f"{file} has no certificates that can be read ({error}): name a file in PEM"
+        raise ConfigError([f"delivery.security.authorities: {text}"]) from None
+    return file
+
+
 def router(settings: Settings, resolver: Resolver, shelf: Shelf) -> Router:
-    """What finds routes, and the MTA-STS policies that `shelf` keeps for all processes."""
+    """What finds routes, and the MTA-STS policies that `shelf` keeps for all processes.
+
+    Raises ConfigError.
+    """
     security, routes = settings.delivery.security, route_options(settings)
     if not security.mta_sts:
         return Router(resolver, routes)
     files = PolicyFiles(
-        resolver, lambda address: found.refusal(address), authorities=security.authorities
+        resolver, lambda address: found.refusal(address), authorities=authorities(settings)
     )
     found = Router(resolver, routes, sts=MtaSts(resolver, files.fetch, shelf))
     return found

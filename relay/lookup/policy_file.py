@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from functools import cached_property
 
 import httpx
 
@@ -43,14 +42,10 @@ class PolicyFiles:
     ) -> None:
         self._resolver = resolver
         self._refusal = refusal
-        self._authorities = authorities
+        self._trust = ssl.create_default_context(cafile=authorities or None)
         self._port = port
         self._timeout = timeout
         self._places = asyncio.Semaphore(_MOST_AT_ONCE)
-
-    @cached_property
-    def _trust(self) -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=self._authorities or None)
 
     async def fetch(self, domain: str) -> bytes:
         """The octets of the domain's policy file. Raises NotFetched."""
