@@ -282,7 +282,7 @@ class EgressPath:
         if self.queues and not self.supply:
             self.advance()
         elif self.dry:
-            self.staff.run_dry(self.last_success - job.attempted_at)
+            self.staff.others.run_dry(self.last_success - job.attempted_at)
 
     def broken(
         self, session: Session, transaction: Transaction, failure: Failure, in_doubt: bool

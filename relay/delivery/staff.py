@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from relay import metrics
+from relay.delivery.others import Others
 from relay.delivery.unroutable import of_all
 from relay.mail.outcome import Failure, Scope
 from relay.mail.reply import Reply
@@ -29,11 +30,6 @@ _LONGEST_WINDOW_REST = 2.0
 #: at first, doubled at each refusal, and at most. Whoever has them may keep them idle for seconds.
 _FIRST_WAIT = 200
 _LONGEST_WAIT = 1000
-#: Where a transaction takes so long, in seconds, or others are at the site, a path that has run dry
-#: asks who waits for its sessions, no sooner than so long after it last did.
-_SLOW = 0.05
-#: While others are at a site, idle sessions ask so often who waits, in seconds.
-_WHO_WAITS = 0.5
 _NO_HOST = Failure(Reply(451, "4.4.1", "no host to try"), Scope.SITE, "connect")
 
 
@@ -55,14 +51,12 @@ class Staff:
         self.successes = 0
         #: The connection that tries whether the site is back, and may carry one delivery.
         self._probe = ""
-        self._waiters = 0
+        self.others = Others(path)
         self._wait = _FIRST_WAIT
         #: When more connections than there are may be asked for, and the next wait for that.
         self._widen_at = 0.0
         self._window_rest = _WINDOW_REST
-        self._narrow_at = self._told_at = 0.0  # when more were refused, and who waits was asked
-        self._shared = False  # others have connections to the site, or want some
-        self._asks_again: asyncio.TimerHandle | None = None
+        self._narrow_at = 0.0  # when more were refused
         #: Why nothing may begin before `_not_before`.
         self._reason = ""
         #: The same as a label: window or breaker.
@@ -77,6 +71,11 @@ class Staff:
     def has_place(self) -> bool:
         """A connection is granted, used or not."""
         return bool(self.sessions or self._opening or self._spare)
+
+    @property
+    def count(self) -> int:
+        """Connections that are held, used or not."""
+        return len(self._held())
 
     @property
     def any_idle(self) -> bool:
@@ -231,7 +230,7 @@ class Staff:
             self._narrow_at = self._desk.loop.time()
             self._widen_at = self._narrow_at + self._window_rest
             self._window_rest = min(self._window_rest * 2, _LONGEST_WINDOW_REST)
-            if self._shared:
+            if self.others.present:
                 # Others have some of the connections, and may have them idle.
                 self._path.call_others()
         if grant.fresh or grant.deliveries or (self.has_place and not ask.deliveries):
@@ -249,8 +248,7 @@ class Staff:
         self._rest(wait, grant.reply or "no connection is free at the site", by)
 
     def _note(self, grant: Grant, ask: Ask) -> None:
-        self._waiters = grant.waiters
-        self._shared = bool(grant.waiters) or grant.in_use > len(grant.held) + len(grant.fresh)
+        self.others.note(grant.waiters, grant.in_use, len(grant.held) + len(grant.fresh))
         self._probe = grant.probe
         lost = set(ask.held).difference(grant.held)
         if not lost:
@@ -295,40 +293,9 @@ class Staff:
             self._probe = ""
             self._leave([])
 
-    def run_dry(self, took: float) -> None:
-        """Nothing is left to send, after a transaction of so many seconds: others may lack it."""
-        if took >= _SLOW or self._shared:
-            self._ask_who_waits()
-
-    def _ask_who_waits(self) -> None:
-        now = self._desk.loop.time()
-        if now - self._told_at < _SLOW:
-            self._ask_again_in(_SLOW)
-        else:
-            self._told_at = now
-            self._desk.leave(self._path, [], None, self._who_waits)
-
-    def _ask_again_in(self, seconds: float) -> None:
-        if self._asks_again is None:
-            self._asks_again = self._desk.loop.call_later(seconds, self._ask_again)
-
-    def _ask_again(self) -> None:
-        self._asks_again = None
-        if self._path.dry and self.any_idle and not self._desk.stopping:
-            self._ask_who_waits()
-
-    def _who_waits(self, left: Left | None, _failure: Failure | None) -> None:
-        if left is None:
-            return
-        self._waiters = left.waiters
-        self._shared = bool(left.waiters) or left.in_use > len(self._held())
-        if self._shared:
-            self._path.look_again()
-            self._ask_again_in(_WHO_WAITS)
-
     def make_way(self) -> None:
         """Give up idle sessions where others wait for them."""
-        if self._waiters:
+        if self.others.waiters:
             for session in list(self.sessions):
                 if session.idle:
                     session.quit()
