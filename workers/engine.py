@@ -189,7 +189,7 @@ class Engine:
 
     def attempts(self) -> list[dict[str, Any]]:
         """The attempts that run now."""
-        return self._running.attempts()
+        return self._running.hand.shown()
 
     async def hold(self, *, queue: str, tenant: str, on: bool) -> None:
         """Hold or release a queue or a tenant."""

@@ -349,10 +349,6 @@ class Dispatcher:
                 self.hand.end(job)
                 self.conclusions.flagged(lease)
 
-    def attempts(self) -> list[dict[str, Any]]:
-        """The jobs in hand, as JSON fields."""
-        return self.hand.shown()
-
     async def stop(self, grace: float) -> None:
         """Hand everything back within `grace` seconds.
 
