@@ -63,7 +63,7 @@ CHUNK = 256 * 1024
 #: Slots of a Redis Cluster.
 _SLOTS = 16384
 
-#: The version of the records that writers write, and the number of partitions.
+#: The version of the records that writers write, the number of partitions, and what is indexed.
 SCHEMA = "relay:schema"
 
 

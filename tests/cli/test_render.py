@@ -153,7 +153,7 @@ def test_json_keeps_the_documented_names(capsys: pytest.CaptureFixture[str]) -> 
     found = json.loads(capsys.readouterr().out)
     assert list(found) == [
         *("id", "sender", "size", "accepted_at", "tenant", "priority", "recipients"),
-        *("possible_doubles", "tags", "metadata"),
+        *("possible_doubles", "tags", "metadata", "complaints"),
     ]
     deferred = found["recipients"][0]
     assert list(deferred) == ["address", "state", "attempts", "next_attempt_at", "last_reply"]

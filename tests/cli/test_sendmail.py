@@ -80,8 +80,10 @@ def test_a_dot_alone_ends_the_message_unless_it_is_told_not_to() -> None:
     assert made("-i", "a@b.example").content.endswith(b"after the dot\r\n")
 
 
-def test_recipients_on_the_command_line_leave_the_content_alone() -> None:
-    assert b"Bcc: Cy" in made("-i", "a@b.example").content
+def test_a_bcc_field_stays_behind_though_the_recipients_are_named() -> None:
+    content = made("-i", "a@b.example").content
+    assert b"Bcc" not in content
+    assert b"\r\nTo: bob@example.net\r\n" in content
 
 
 def test_what_a_message_lacks_is_put_in() -> None:
