@@ -13,6 +13,7 @@ from msgspec import Struct
 from relay import log
 from relay.console.sites import Sites
 from relay.mail.reply import Reply, bounce_reply
+from relay.policy.needs import domain_of
 from relay.policy.selection import Candidate, Selection
 from relay.store.bulk import Bulk
 from relay.store.client import StoreClient
@@ -132,7 +133,8 @@ class Operations:
         """The domains in the queue that lead to the sites, and how many lead nobody knows where."""
         if self._sites is None:
             raise ValueError("sites are asked for, and nobody finds them")
-        domains = {paused.name for paused in await self._control.paused() if paused.kind == "queue"}
+        paused = await self._control.paused()
+        domains = {domain_of(one.name) for one in paused if one.kind == "queue"}
         async for portion in self.selected(verb, selection.anywhere):
             domains.update(one.stored.domain for one in portion)
         found = await self._sites.of(domains)
