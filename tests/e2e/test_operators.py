@@ -103,7 +103,7 @@ def test_a_cancelled_message_is_not_sent(site: Site, system: System) -> None:
 def test_what_is_being_sent_is_cancelled_only_if_it_does_not_arrive(
     site: Site, system: System
 ) -> None:
-    site.manners["race.test"] = Manner(delay=1.0, dot="451 4.3.0 try again")
+    site.manners["race.test"] = Manner(delay=5.0, dot="451 4.3.0 try again")
     accepted = submit(system.port, post("race", "a@race.test"))
     system.until(lambda: site.refused and site.refused[-1].id == "race")
     answer = system.relay("cancel", accepted["race"])
