@@ -13,6 +13,7 @@ import pytest
 from relay.delivery.route import RouteOptions
 from relay.delivery.securing import SecurityOptions
 from tests.support.authority import Authority, context, tlsa
+from tests.support.counted import Counted
 from tests.support.desk import Manner, Worker
 from tests.support.dns import DnsServer, Zone
 from tests.support.mx import Mx
@@ -326,6 +327,8 @@ async def test_a_hosts_own_certificate_is_the_one_that_its_records_name(
     named = shown if fits else authority.issue("mx.hosts.test")
     record = tlsa(named.cert_chain_pems[0].bytes(), 3, selector, matching)
     signed(dns, record)
+    asked = Counted("relay_dns_queries_total", type="TLSA", result="answer")
+    safe = Counted("relay_tls_sessions_total", version="TLSv1.3", level="authenticated")
     async with (
         Mx(tls=context(shown)) as mx,
         worker_at(store_url, dns, authority, mx, dane=True) as worker,
@@ -334,9 +337,11 @@ async def test_a_hosts_own_certificate_is_the_one_that_its_records_name(
         if not fits:
             assert (await parked(worker)).startswith("421 4.7.5")
             assert not mx.taken
+            assert not safe.more
             return
         await worker.until_empty()
         assert len(mx.taken) == 1
+        assert (asked.more, safe.more) == (1, 1)
 
 
 @pytest.mark.parametrize("record", [(2, 0, 1), (2, 1, 2), (2, 0, 0), (2, 1, 1)])

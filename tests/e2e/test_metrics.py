@@ -67,6 +67,8 @@ EXCEPTIONS: dict[tuple[str, ...], str] = {
     ("relay_path_refused_total", "reason", "breaker"): "a dead site's queues rest: test_dispatch",
     ("relay_path_refused_total", "reason", "store"): "takes a store that is away just then",
     ("relay_dns_queries_total", "result", "timeout"): "takes its time: tests/lookup",
+    ("relay_dns_queries_total", "type", "TLSA"): "DANE is off: tests/delivery/test_secure.py",
+    ("relay_mta_sts_fetches_total",): "they are at port 443: tests/lookup/test_mta_sts.py",
     ("relay_store_failures_total", "reason"): "the store is but restarted here",
     ("relay_outcomes_total", "reply", "5yz"): "counted with bounced",
     ("relay_http_requests_total", "status"): "each problem: tests/ingress/http",

@@ -14,6 +14,7 @@ from relay.lookup.mta_sts import MtaSts
 from relay.lookup.policy_file import NotFetched, PolicyFiles
 from relay.lookup.resolver import Resolver, ResolverOptions
 from tests.support.authority import Authority
+from tests.support.counted import Counted
 from tests.support.dns import DnsServer, Zone
 from tests.support.policy_host import Page, PolicyHost, policy
 
@@ -114,9 +115,11 @@ async def stage(
 async def test_a_policy_is_fetched_once_however_many_ask(
     dns: DnsServer, web: PolicyHost, tmp_path: Path
 ) -> None:
+    fetched = Counted("relay_mta_sts_fetches_total", result="fetched")
     async with stage(dns, web, tmp_path) as on:
         assert await asyncio.gather(*(on.mode() for _ in range(20))) == ["enforce"] * 20
         assert web.asked == {HOST: 1}
+        assert fetched.more == 1
         on.clock.now += 61
         assert await on.mode() == "enforce"
         assert dns.asked[RECORD, "TXT"] == 2
@@ -179,8 +182,10 @@ async def test_a_policy_that_cannot_be_fetched_is_asked_for_again_after_a_while(
     dns: DnsServer, web: PolicyHost, tmp_path: Path
 ) -> None:
     web.pages[HOST] = Page(status=503)
+    failed = Counted("relay_mta_sts_fetches_total", result="failed")
     async with stage(dns, web, tmp_path) as on:
         assert await on.mode() == "unsure"
+        assert failed.more == 1
         on.clock.now += 61
         assert await on.mode() == "unsure"
         assert web.asked[HOST] == 1
