@@ -36,7 +36,8 @@ def under_load(store: ClusterStore, happens: Callable[[System], object], **varia
     ):
         site.manners |= {f"d{n}.test": Manner(delay=0.2) for n in range(20)}
         with Source(system.port, posts, connections=16) as source:
-            system.until(lambda: len(site.taken) >= IN_THE_MIDST, lambda: len(site.taken))
+            # By what was accepted: it must go on being accepted when it has happened.
+            system.until(lambda: len(source.accepted) >= IN_THE_MIDST and site.taken, "no load")
             began = time.monotonic()
             happens(system)
             accepted = set(source.accepted)
