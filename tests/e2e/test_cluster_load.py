@@ -35,7 +35,7 @@ def under_load(store: ClusterStore, happens: Callable[[System], object], **varia
         System(site, SHORT | SETTINGS | variables, workers=2, store=store) as system,
     ):
         site.manners |= {f"d{n}.test": Manner(delay=0.2) for n in range(20)}
-        with Source(system.port, posts, connections=16) as source:
+        with Source(system.port, posts, connections=16, rate=300) as source:
             # By what was accepted: it must go on being accepted when it has happened.
             system.until(lambda: len(source.accepted) >= IN_THE_MIDST and site.taken, "no load")
             began = time.monotonic()
