@@ -67,4 +67,4 @@ class AtHand:
 
 
 def _whose(job: Job) -> _Whose:
-    return job.lease.queue, job.lease.lane[1:]
+    return job.lease.queue, job.lease.tenant

@@ -145,8 +145,6 @@ class Published(Struct, frozen=True):
     #: The MX records, or their lack, are signed and were validated.
     signed: bool = False
     sts: StsPolicy | None = None
-    #: Whether there is a policy could not be found out.
-    sts_unsure: str = ""
 
 
 NOTHING = Published()

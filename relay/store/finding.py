@@ -139,7 +139,7 @@ def _fits(wanted: Wanted, item: Listed | Final) -> bool:
         place, domain, accepted = Where.FINAL, item.domain, item.message.record.accepted_ms
     else:
         place = Where(item.stored.place.name.lower())
-        domain, accepted = item.stored.queue, item.delivery.accepted_ms
+        domain, accepted = item.stored.domain, item.delivery.accepted_ms
     return (
         wanted.where in (Where.ALL, place)
         and wanted.domain in ("", domain)

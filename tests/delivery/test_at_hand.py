@@ -18,7 +18,7 @@ from tests.support.mx import Mx
 
 def job(name: str, tenant: str = "", queue: str = "a.example") -> Job:
     """A job as far as its order goes."""
-    lease = SimpleNamespace(id=name, queue=queue, lane=f"n{tenant}")
+    lease = SimpleNamespace(id=name, queue=queue, tenant=tenant)
     return Job(cast(Lease, lease), cast("object", None), 0.0, proven=True)  # type: ignore[arg-type]
 
 

@@ -33,12 +33,18 @@ class Desk:
         self._submitter = Submitter(admission, 1, lambda _: None)
         self.finding = Finding(client, 1)
 
-    async def submit(self, *recipients: str, tenant: str = "", tags: tuple[str, ...] = ()) -> str:
+    async def submit(
+        self,
+        *recipients: str,
+        tenant: str = "",
+        tags: tuple[str, ...] = (),
+        require_tls: bool = False,
+    ) -> str:
         to = tuple(map(Recipient, recipients or (BOB,)))
         accepted = await self._submitter.submit(
             Submission(
                 id=self._submitter.new_id(),
-                envelope=Envelope("s@s.example", to),
+                envelope=Envelope("s@s.example", to, require_tls=require_tls),
                 content=(b"Subject: x\r\n\r\nhi\r\n",),
                 tenant=tenant,
                 tags=tags,
@@ -85,6 +91,11 @@ async def test_a_tag_finds_every_delivery_of_its_messages(desk: Desk) -> None:
     await desk.submit(tags=("springtime",))
     assert await desk.ids(Wanted(tag="spring")) == [f"{message}.0", f"{message}.1"]
     assert await desk.ids(Wanted(tag="spring", domain="b.example")) == [f"{message}.1"]
+
+
+async def test_mail_that_waits_apart_for_what_it_needs_is_found_by_its_domain(desk: Desk) -> None:
+    message = await desk.submit("u@b.example", tags=("spring",), require_tls=True)
+    assert await desk.ids(Wanted(tag="spring", domain="b.example")) == [f"{message}.0"]
 
 
 async def test_a_tenant_finds_its_own_and_who_has_none_all(desk: Desk) -> None:

@@ -79,6 +79,32 @@ def document() -> Object:
 
 
 def _paths() -> Object:
+    return {
+        **_message_paths(),
+        "/v1/complaints": {
+            "post": _operation(
+                "Note that a recipient complained: a feedback report (RFC 5965), or its message",
+                "NewComplaint",
+                {"202": "ComplaintView"},
+                raw=REPORT,
+            )
+        },
+        "/v1/events": {
+            "get": _operation(
+                "Follow events as they happen (server-sent events, each with an EventView as data)",
+                "",
+                {"200": ""},
+                [_parameter("after", "header", name="Last-Event-ID"), _parameter("after", "query")],
+            )
+        },
+        **_credential_paths(),
+        "/v1/suppressions": {
+            "get": _operation("Not there yet: its place is kept (501)", "", {"501": "Problem"})
+        },
+    }
+
+
+def _message_paths() -> Object:
     one = [{"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}]
     return {
         "/v1/messages": {
@@ -122,26 +148,6 @@ def _paths() -> Object:
             "post": _operation(
                 "Attempt what is not delivered yet now", "", {"200": "Rescheduled"}, one
             )
-        },
-        "/v1/complaints": {
-            "post": _operation(
-                "Note that a recipient complained: a feedback report (RFC 5965), or its message",
-                "NewComplaint",
-                {"202": "ComplaintView"},
-                raw=REPORT,
-            )
-        },
-        "/v1/events": {
-            "get": _operation(
-                "Follow events as they happen (server-sent events, each with an EventView as data)",
-                "",
-                {"200": ""},
-                [_parameter("after", "header", name="Last-Event-ID"), _parameter("after", "query")],
-            )
-        },
-        **_credential_paths(),
-        "/v1/suppressions": {
-            "get": _operation("Not there yet: its place is kept (501)", "", {"501": "Problem"})
         },
     }
 
