@@ -7,8 +7,8 @@ https://prometheus.io/docs/practices/naming: base units, `_total` for what only 
     metrics.OUTCOMES["delivered", "2yz"].inc(3)
     metrics.ATTEMPT_SECONDS.observe(0.25)
 
-One `inc` takes about 0.25 us and one `observe` 0.6 us, both under a lock that is never waited for
-on one loop; whoever handles a batch adds it up and says `inc(n)`.
+One `inc` takes about 0.05 us and one `observe` 0.15 us, for they take no lock
+(relay.metrics.instruments); whoever handles a batch adds it up all the same, and says `inc(n)`.
 """
 
 from relay.metrics.attempts import *  # noqa: F403

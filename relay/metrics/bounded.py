@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import TypeVar
-
-from prometheus_client.metrics import MetricWrapperBase
+from typing import Protocol, Self, TypeVar
 
 #: The label value of whatever was not foreseen.
 OTHER = "other"
 
-_M = TypeVar("_M", bound=MetricWrapperBase)
+
+class _Labelled(Protocol):
+    def labels(self, *labelvalues: str) -> Self:
+        """The child with these values of the labels."""
+
+
+_M = TypeVar("_M", bound=_Labelled)
 
 
 class Bounded(dict[str | tuple[str, ...], _M]):

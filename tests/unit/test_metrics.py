@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay import metrics
-from relay.metrics import Bounded
+from relay.metrics import Bounded, instruments
 from relay.metrics.document import page
 
 OURS = [
@@ -136,3 +136,37 @@ def test_counting_costs_the_hot_path_little() -> None:
     assert each(lambda: metrics.OUTCOMES["delivered", "2yz"].inc()) < 5e-6
     assert each(lambda: metrics.DELIVERED_SECONDS.observe(0.003)) < 5e-6
     assert each(lambda: metrics.SITES.of("mx.example").took(0.003)) < 5e-6
+
+
+def test_counters_and_histograms_are_told_as_prometheus_client_tells_its_own() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    buckets = (0.001, 0.5, 1, 432000.0)
+    counters = (
+        instruments.Counter("test_total", "A test.", ("way",), ours),
+        Counter("test_total", "A test.", ("way",), registry=theirs),
+    )
+    histograms = (
+        instruments.Histogram("test_seconds", "A test.", buckets, (), ours),
+        Histogram("test_seconds", "A test.", buckets=buckets, registry=theirs),
+    )
+    for counter in counters:
+        counter.labels("smtp").inc()
+        counter.labels("smtp").inc(2.5)
+        counter.labels("http")
+    for histogram in histograms:
+        for seconds in (0.001, 0.0011, 0.5, 3, 1e9):
+            histogram.observe(seconds)
+        histogram.observe(0.7, {"message": "m"})
+    render, _ = choose_encoder("application/openmetrics-text; version=1.0.0")
+    # An example says when it was.
+    shown = [re.sub(r" [0-9.]+\n", " T\n", render(each).decode()) for each in (ours, theirs)]
+    assert 'le="1.0"} 4.0 # {message="m"} 0.7' in shown[0]
+    assert shown[0] == shown[1]
+    assert generate_latest(ours) == generate_latest(theirs)
+
+
+def test_a_name_cannot_be_there_twice() -> None:
+    registry = CollectorRegistry()
+    instruments.Counter("test_total", "A test.", (), registry)
+    with pytest.raises(ValueError, match="Duplicated"):
+        instruments.Counter("test_total", "A test.", (), registry)
