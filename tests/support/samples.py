@@ -1,8 +1,9 @@
 """A store as one version of Relay left it, in a file, so that later versions are held to read it.
 
-`python -m tests.support.samples tests/store/samples/v<VERSION>.json` writes one of the present
-version, from a store in which there is one of each form. It is done once, when a version is new;
-those of older versions stay as they are.
+`python -m tests.support.samples tests/store/samples/v<NEEDFUL>.json` writes one of the present
+version, from a store in which there is one of each form (tests/support/forms.py). It is done once,
+when a version is new; those that are there stay as they are. A form that comes without a new
+version has a file beside them: `v<NEEDFUL>-<form>.json`.
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ from typing import Any
 
 from relay.store.address import Address
 from relay.store.client import StoreClient
-from relay.store.codec import Flag
-from tests.support.queue import MINUTE, New, QueueStore, attempt
-from tests.support.valkey import ValkeyServer
+from tests.support.forms import fill
+from tests.support.valkey import STORE_OPTIONS, ValkeyServer
 
 SAMPLES = Path(__file__).parents[1] / "store" / "samples"
 #: How each type is read whole and written again.
@@ -28,52 +28,6 @@ _READ = {
     "zset": ("ZRANGE", (0, -1, "WITHSCORES")),
     "stream": ("XRANGE", ("-", "+")),
 }
-
-
-async def fill(queue: QueueStore) -> dict[str, str]:
-    """One of each form; name -> message id."""
-    made = {
-        "ready": await queue.admitted(New(), content=b"Subject: ready\r\n\r\nhi\r\n"),
-        "later": await queue.admitted(
-            New(queue="later.example", due_ms=await queue.now() + MINUTE)
-        ),
-        "held": await queue.admitted(New(queue="held.example")),
-        "keyed": await queue.admitted(New(queue="keyed.example"), fingerprint="f", digest="d"),
-        "aside": await queue.admitted(New(queue="aside.example", lane="nt1")),
-    }
-    await queue.hold(f"{made['held']}.0")
-    await queue.pause("t:t1", why="a sample")
-    await queue.lease("aside.example")
-    for name, flags, recipients in (
-        ("delivered", Flag(0), ("u@a.example",)),
-        ("bounced", Flag.REPORT, ("u@a.example",)),
-        ("deferred", Flag.REPORT, ("u@a.example", "v@a.example")),
-        ("cancelled", Flag(0), ("u@a.example",)),
-        ("leased", Flag.REPORT, ("u@a.example",)),
-    ):
-        domain = f"{name}.example"
-        made[name] = await queue.admitted(New(queue=domain, flags=flags, recipients=recipients))
-        if name == "cancelled":
-            await queue.cancel(f"{made[name]}.0")
-            continue
-        [lease] = await queue.lease(domain, holder="old")
-        if name == "leased":
-            await queue.cancel(f"{made[name]}.0")
-        elif name == "deferred":
-            said = attempt(fate="deferred")
-            await queue.settle(lease, verb="later", outcome=said, slot="1")
-        else:
-            event = "d" if name == "delivered" else "B"
-            await queue.settle(lease, outcome=attempt(fate=name), event=event)
-    chunked = queue.new_id()
-    await queue.store_chunks(chunked, 2)
-    made["chunked"] = await queue.admitted(New(queue="chunked.example"), message=chunked, chunks=2)
-    await queue.park("a.example", why="421 4.3.2 later")
-    long_ago = await queue.now() - 2 * MINUTE
-    old = New(queue="expired.example", flags=Flag.REPORT, expires_ms=long_ago)
-    made["expired"] = await queue.admitted(old)
-    await queue.promote_all()
-    return made
 
 
 async def dump(client: StoreClient) -> list[dict[str, Any]]:
@@ -117,11 +71,11 @@ def _unpacked(value: Any) -> Any:
 
 
 async def _made() -> dict[str, Any]:
-    server = ValkeyServer(appendonly="no").start()
+    server = ValkeyServer(**STORE_OPTIONS).start()
     client = StoreClient(Address.parse(server.url))
     try:
         await client.start()
-        made = await fill(QueueStore(client))
+        made = await fill(client)
         return {"messages": made, "keys": await dump(client)}
     finally:
         await client.close()
