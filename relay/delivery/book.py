@@ -63,7 +63,8 @@ class LeaseBook:
 
     def left(self, lease: Lease) -> float:
         """Seconds for which the lease is surely ours; 0 where it was lost."""
-        if not self.holds(lease):
+        held = self._leases.get(lease.id)
+        if held is None or held.fence != lease.fence:
             return 0.0
         return self._until.get(lease.id, 0.0) - now()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from relay import log, metrics, tracing
 from relay.delivery.book import LeaseBook
 from relay.delivery.job import Job
-from relay.delivery.judge import Circumstances, fate, flagged, in_doubt, judge, without_content
+from relay.delivery.judge import Circumstances, flagged, in_doubt, judge, without_content
 from relay.delivery.settling import Settler
 from relay.mail.exchange import RecipientReply
 from relay.mail.outcome import Bounced, Deferred, Failure, Outcome, Scope
@@ -127,10 +127,14 @@ class Conclusions:
         doubt: bool = False,
     ) -> None:
         self.count += 1
-        wait_ms = wait(self._schedule, attempts=lease.attempts + 1, jitter=random.random())  # noqa: S311 - not secret
+        wait_ms = self._wait(lease) if Deferred in map(type, outcomes) else 0
         settlement = judge(lease, outcomes, where, wait_ms=wait_ms)
         self.settler.add(in_doubt(settlement) if doubt else settlement)
         self._tell(lease, outcomes, where, wait_ms)
+
+    def _wait(self, lease: Lease) -> int:
+        """How long what is left of the delivery waits, in milliseconds."""
+        return wait(self._schedule, attempts=lease.attempts + 1, jitter=random.random())  # noqa: S311 - not secret
 
     def _tell(
         self, lease: Lease, outcomes: Sequence[Outcome], where: Circumstances, wait_ms: int
@@ -140,7 +144,7 @@ class Conclusions:
         if lease.delivery.trace:
             _trace(lease, outcomes, where)
         for recipient, outcome in zip(lease.delivery.recipients, outcomes, strict=True):
-            word = fate(outcome)
+            word = outcome.fate
             log.fate(
                 word,
                 lease.message,
@@ -174,7 +178,7 @@ class Conclusions:
         if site is not None:
             site.took(took)
         for outcome in outcomes:
-            word = fate(outcome)
+            word = outcome.fate
             metrics.OUTCOMES[word, metrics.reply_class(outcome.reply.code)].inc()
             tenant[word] += 1
             if site is not None:
@@ -209,7 +213,7 @@ class Conclusions:
 
 def _trace(lease: Lease, outcomes: Sequence[Outcome], where: Circumstances) -> None:
     """Tell of an attempt as part of its message's trace: how many recipients had which end."""
-    fates = Counter(fate(outcome) for outcome in outcomes)
+    fates = Counter(outcome.fate for outcome in outcomes)
     attributes: dict[str, str | int] = {
         "relay.message": lease.message,
         "relay.attempt": lease.attempts + 1,

@@ -147,7 +147,7 @@ class Dispatcher:
 
     def _job(self, lease: Lease, path: EgressPath, proven: bool) -> Job | None:
         """The job of a lease; None where the delivery is not to be attempted."""
-        if lease.flags & (Flag.CANCEL | Flag.HOLD):
+        if Flag.CANCEL in lease.flags or Flag.HOLD in lease.flags:
             self.conclusions.flagged(lease)
             return None
         return self.hand.take(lease, path, self.loop.time(), proven=proven)
@@ -155,23 +155,27 @@ class Dispatcher:
     def _begin(self, job: Job) -> None:
         """Get a job ready to be sent."""
         if job.lease.delivery.chunks:
-            job.path.loaded(job)
+            job.path.loaded((job,))
         else:
             self.hand.count(job, job.lease.delivery.size)
             self._loader.load(job)
 
-    def _loaded(self, job: Job) -> None:
-        if job not in self.hand:
-            return
-        if job.content is None:
-            job.path.coming -= 1
-            self.conclusions.without_content(job.lease)
-            self.hand.end(job)
-        elif self.stopping:
-            job.path.coming -= 1
-            self.hand_back(job)
-        else:
-            job.path.loaded(job)
+    def _loaded(self, jobs: Sequence[Job]) -> None:
+        by_path: dict[EgressPath, list[Job]] = {}
+        for job in jobs:
+            if job not in self.hand:
+                continue
+            if job.content is None:
+                job.path.coming -= 1
+                self.conclusions.without_content(job.lease)
+                self.hand.end(job)
+            elif self.stopping:
+                job.path.coming -= 1
+                self.hand_back(job)
+            else:
+                by_path.setdefault(job.path, []).append(job)
+        for path, some in by_path.items():
+            path.loaded(some)
 
     def enter(
         self, path: EgressPath, held: list[str], fresh: int, deliveries: int, granted: Granted
@@ -230,7 +234,7 @@ class Dispatcher:
         delivery = job.lease.delivery
         return Transaction(
             delivery.sender,
-            tuple(recipient.address for recipient in delivery.recipients),
+            tuple([recipient.address for recipient in delivery.recipients]),
             delivery.size,
             delivery.eight_bit,
             delivery.smtputf8,
@@ -246,10 +250,6 @@ class Dispatcher:
             by_seconds=left_of(delivery.by_ms) if delivery.by_mode else 0,
             by_mode=delivery.by_mode,
         )
-
-    def may_finish(self, job: object) -> bool:
-        """Whether a job's final dot may be sent."""
-        return self.book.may_finish(cast(Job, job).lease)
 
     def conclude(self, token: object, session: Session, replies: Sequence[RecipientReply]) -> None:
         """A job's transaction went its whole way."""

@@ -56,7 +56,7 @@ class Hand:
 
     def start(self, job: Job) -> None:
         """Begin with a job; with one that is to be alone, when it is its turn."""
-        if job.lease.flags & Flag.ALONE:
+        if Flag.ALONE in job.lease.flags:
             self.alone.add(job)
         else:
             self._begin(job)

@@ -8,7 +8,7 @@ from msgspec import Struct, structs
 
 from relay.mail.delivery import Attempt, Delivery, Result
 from relay.mail.envelope import Recipient
-from relay.mail.outcome import Bounced, Delivered, Outcome
+from relay.mail.outcome import Outcome
 from relay.mail.reply import Reply
 from relay.policy.notify import wanted
 from relay.store.codec import VERSION, encode_attempt, encode_delivery
@@ -36,13 +36,6 @@ class Circumstances(Struct, frozen=True):
     site: str = ""
 
 
-def fate(outcome: Outcome) -> str:
-    """The word for an outcome in records and logs."""
-    if isinstance(outcome, Delivered):
-        return "delivered"
-    return "bounced" if isinstance(outcome, Bounced) else "deferred"
-
-
 def judge(
     lease: Lease, outcomes: Sequence[Outcome], where: Circumstances, *, wait_ms: int
 ) -> Settlement:
@@ -51,9 +44,18 @@ def judge(
     Recipients that were deferred remain; `wait_ms` is how long they wait.
     """
     delivery = lease.delivery
-    fates = [fate(outcome) for outcome in outcomes]
     # A host that does not keep its time, or a relay that is to be traced (RFC 2852 section 4).
     relayed = bool(delivery.by_mode) and ("T" in delivery.by_mode or not where.deliver_by)
+    results, left, report = [], [], False
+    for recipient, outcome in zip(delivery.recipients, outcomes, strict=True):
+        word = outcome.fate
+        results.append(_result(recipient.address, word, outcome.reply))
+        if word == "deferred":
+            left.append(recipient)
+        elif not report:
+            report = wanted(
+                delivery.sender, recipient.notify, word, passed_on=where.dsn, relayed=relayed
+            )
     attempt = Attempt(
         VERSION,
         lease.attempts + 1,
@@ -62,20 +64,12 @@ def judge(
         where.host,
         where.address,
         where.tls,
-        tuple(
-            _result(recipient.address, word, outcome.reply)
-            for recipient, word, outcome in zip(delivery.recipients, fates, outcomes, strict=True)
-        ),
+        tuple(results),
         where.dsn,
         where.verified,
         relayed,
     )
-    left = tuple(
-        recipient
-        for recipient, word in zip(delivery.recipients, fates, strict=True)
-        if word == "deferred"
-    )
-    final = len(left) < len(fates)
+    final = len(left) < len(results)
     return Settlement(
         lease=lease,
         verb="later" if left else "final",
@@ -83,7 +77,7 @@ def judge(
         body=_remaining(delivery, left) if left and final else b"",
         final=final,
         attempt=encode_attempt(attempt),
-        event=_event(delivery, fates, passed_on=where.dsn, relayed=relayed),
+        event=_event(outcomes, report=report),
     )
 
 
@@ -110,16 +104,12 @@ def _result(recipient: str, word: str, reply: Reply) -> Result:
     return Result(recipient, word, reply.code, reply.enhanced, reply.text[:_MOST_TEXT])
 
 
-def _remaining(delivery: Delivery, left: tuple[Recipient, ...]) -> bytes:
-    return encode_delivery(structs.replace(delivery, recipients=left))
+def _remaining(delivery: Delivery, left: Sequence[Recipient]) -> bytes:
+    return encode_delivery(structs.replace(delivery, recipients=tuple(left)))
 
 
-def _event(delivery: Delivery, fates: Sequence[str], *, passed_on: bool, relayed: bool) -> str:
+def _event(outcomes: Sequence[Outcome], *, report: bool) -> str:
     """d, b or f; in upper case where the sender is to be told (`relay.store.outbox`)."""
+    fates = {outcome.fate for outcome in outcomes}
     letter = "b" if "bounced" in fates else "d" if "delivered" in fates else "f"
-    report = any(
-        word != "deferred"
-        and wanted(delivery.sender, recipient.notify, word, passed_on=passed_on, relayed=relayed)
-        for recipient, word in zip(delivery.recipients, fates, strict=True)
-    )
     return letter.upper() if report else letter

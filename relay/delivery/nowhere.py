@@ -60,7 +60,7 @@ class Nowhere:
     def _bounce(self, queue: Queue, reply: Reply) -> None:
         def granted(grant: Grant | None) -> None:
             for lease in grant.leases if grant is not None else ():
-                if lease.flags & (Flag.CANCEL | Flag.HOLD):
+                if Flag.CANCEL in lease.flags or Flag.HOLD in lease.flags:
                     self._desk.conclusions.flagged(lease)
                 else:
                     self._desk.conclusions.unroutable(lease, reply)

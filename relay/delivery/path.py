@@ -180,11 +180,13 @@ class EgressPath:
         self.queues.update(self._served)
         self.advance()
 
-    def loaded(self, job: Job) -> None:
-        """A job can be sent."""
-        self.coming -= 1
-        job.ready_at = self.dispatcher.loop.time()
-        self.supply.append(job)
+    def loaded(self, jobs: Sequence[Job]) -> None:
+        """Jobs can be sent."""
+        self.coming -= len(jobs)
+        now = self.dispatcher.loop.time()
+        for job in jobs:
+            job.ready_at = now
+            self.supply.append(job)
         if self.staff.any_idle:
             self.staff.feed()
         else:
@@ -269,7 +271,7 @@ class EgressPath:
 
     def may_finish(self, session: Session, transaction: Transaction) -> bool:
         """Only while the lease is surely ours (invariant 3)."""
-        return self.dispatcher.may_finish(transaction.token)
+        return self.dispatcher.book.may_finish(cast(Job, transaction.token).lease)
 
     def finished(
         self, session: Session, transaction: Transaction, replies: Sequence[RecipientReply]

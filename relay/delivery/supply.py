@@ -95,9 +95,9 @@ class Leaser:
 
 
 class Loader:
-    """Loads the content of jobs; `loaded` gets each, without content where it is missing."""
+    """Loads the content of jobs; `loaded` gets them, those without content whose is missing."""
 
-    def __init__(self, spool: Spool, loaded: Callable[[Job], None]) -> None:
+    def __init__(self, spool: Spool, loaded: Callable[[Sequence[Job]], None]) -> None:
         self._spool = spool
         self._loaded = loaded
         self._loop = asyncio.get_running_loop()
@@ -143,7 +143,7 @@ class Loader:
             return
         for job, content in zip(batch, answer.result(), strict=True):
             job.content = content
-            self._loaded(job)
+        self._loaded(batch)
 
 
 def _portion(jobs: list[Job]) -> list[Job]:

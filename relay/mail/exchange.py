@@ -47,6 +47,7 @@ class Exchange:
         "_accepted",
         "_answers",
         "_at",
+        "_onward",
         "_pipelined",
         "_recipients",
         "_refusal",
@@ -62,6 +63,7 @@ class Exchange:
         self.dotted = False
         self._recipients = recipients
         self._pipelined = pipelined
+        self._onward = Step.WAIT if pipelined else Step.COMMAND
         # The command whose reply comes next: -1 RSET, 0 MAIL, then each RCPT, DATA, the final dot.
         self._at = -1 if reset else 0
         self._accepted = 0
@@ -105,7 +107,7 @@ class Exchange:
             return self.end(reply)
         if not reply.positive:
             return self._stuck(at)
-        return self._onward()
+        return self._onward
 
     def end(self, reply: Reply) -> Step:
         """Decide what is undecided by `reply`, which speaks for the message."""
@@ -120,15 +122,12 @@ class Exchange:
             return [self._refusal] * self._recipients
         return [answer for answer in self._answers if answer is not None]
 
-    def _onward(self) -> Step:
-        return Step.WAIT if self._pipelined else Step.COMMAND
-
     def _sender(self, reply: Reply) -> Step:
         if not reply.positive:
             self._refusal = RecipientReply(reply, Scope.MESSAGE)
             if not self._pipelined:
                 return Step.DONE
-        return self._onward()
+        return self._onward
 
     def _recipient(self, reply: Reply) -> Step:
         if reply.positive and self._refusal is None:
@@ -140,7 +139,7 @@ class Exchange:
             return self._chunks()
         if not self._pipelined and self._at > self._recipients and not self._accepted:
             return Step.DONE
-        return self._onward()
+        return self._onward
 
     def _chunks(self) -> Step:
         """Nothing is said that could be refused before the content itself."""

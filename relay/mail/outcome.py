@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -23,12 +24,15 @@ class Scope(StrEnum):
 class Delivered(Struct, frozen=True):
     """The next host took responsibility (250 after the final dot)."""
 
+    #: The word for it in records and logs.
+    fate: ClassVar[str] = "delivered"
     reply: Reply
 
 
 class Deferred(Struct, frozen=True):
     """Not now: kept and tried later."""
 
+    fate: ClassVar[str] = "deferred"
     reply: Reply
     scope: Scope
 
@@ -36,6 +40,7 @@ class Deferred(Struct, frozen=True):
 class Bounced(Struct, frozen=True):
     """Never: final, and told to the sender."""
 
+    fate: ClassVar[str] = "bounced"
     reply: Reply
     scope: Scope
 

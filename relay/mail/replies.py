@@ -38,8 +38,9 @@ def _text(line: bytes) -> str:
 # Nearly all replies of a busy session are the same few lines: parsing them once makes the hot path.
 @lru_cache(maxsize=256)
 def _single(line: bytes) -> Reply | None:
+    """The reply that is this one line; None where more lines belong to it, or it is none."""
     code = _code(line)
-    return None if code < 0 else reply_of(code, _text(line))
+    return None if code < 0 or line[3:4] == b"-" else reply_of(code, _text(line))
 
 
 def _joined(code: int, texts: list[str]) -> Reply:
@@ -81,7 +82,8 @@ class ReplyParser:
         self._rest = lines.pop()
         replies = []
         for line in lines:
-            reply = self._line(line)
+            whole = None if self._texts or len(line) >= MOST_LINE else _single(line)
+            reply = whole or self._line(line)
             if reply is not None:
                 replies.append(reply)
             elif self.fault:
@@ -96,10 +98,8 @@ class ReplyParser:
             return None
         if self._texts or line[3:4] == b"-":
             return self._continued(line)
-        reply = _single(line)
-        if reply is None:
-            self._malformed(line)
-        return reply
+        self._malformed(line)
+        return None
 
     def _continued(self, line: bytes) -> Reply | None:
         code = _code(line)

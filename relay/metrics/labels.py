@@ -118,6 +118,9 @@ CONSUMERS = ("dsn",)
 BREAKERS = ("open", "dead", "probe")
 
 
+_CLASSES = {2: "2yz", 4: "4yz", 5: "5yz"}
+
+
 def reply_class(code: int) -> str:
     """The label value for a reply code: 2yz, 4yz or 5yz; none where no host answered."""
-    return {2: "2yz", 4: "4yz", 5: "5yz"}.get(code // 100, "none")
+    return _CLASSES.get(code // 100, "none")

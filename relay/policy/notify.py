@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Sequence
 
 from relay.mail.envelope import Recipient
 
@@ -42,10 +42,12 @@ def _keywords(notify: str) -> Container[str]:
     return notify.upper().replace(" ", "").split(",") if notify else DEFAULT
 
 
-def notify_of(recipients: Iterable[Recipient]) -> tuple[tuple[str, str], ...]:
+def notify_of(recipients: Sequence[Recipient]) -> tuple[tuple[str, str], ...]:
     """NOTIFY and ORCPT of each recipient; none at all where nothing was asked of any."""
-    asked = tuple((recipient.notify, recipient.orcpt) for recipient in recipients)
-    return asked if any(map(any, asked)) else ()
+    for recipient in recipients:
+        if recipient.notify or recipient.orcpt:
+            return tuple((each.notify, each.orcpt) for each in recipients)
+    return ()
 
 
 def asks_for_failures(sender: str, recipients: Iterable[Recipient]) -> bool:

@@ -257,12 +257,10 @@ class Session(asyncio.Protocol):
             self._break(Failure(reply, Scope.HOST, underway.phase), answered=True)
         elif self._outflow.task is not None:
             self._interrupted(underway, reply)
-        else:
-            self._step(underway, underway.take(reply), reply)
+        elif (step := underway.take(reply)) is not Step.WAIT:
+            self._step(underway, step, reply)
 
     def _step(self, underway: Underway, step: Step, reply: Reply) -> None:
-        if step is Step.WAIT:
-            return
         if step is Step.DONE:
             self._done(underway)
         elif step is Step.NONSENSE or self._unread or self._parser.partial:
