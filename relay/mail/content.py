@@ -44,7 +44,8 @@ class ContentReader:
         #: Octets of content so far, stuffed dots not counted (RFC 1870 section 6.4).
         self.size = 0
         self._chunks: list[bytes] = []
-        self._open = bytearray()
+        # The chunk that is being filled; its first piece is not copied, and mostly is all there is.
+        self._open: bytes | bytearray = b""
         # The CRLF of the DATA line counts as the first line end (RFC 5321 section 4.1.1.4).
         self._held = b"\r\n"
         self._begun = self._bare = self._nul = self._overflown = self._unwanted = False
@@ -93,13 +94,14 @@ class ContentReader:
         """The content in chunks that can be stored one by one; none where there is no octet."""
         if self._open:
             self._chunks.append(bytes(self._open))
-            self._open = bytearray()
+            self._open = b""
         return tuple(self._chunks)
 
     def _take(self, piece: bytes, *, stuffed: bool) -> None:
         """Judge and keep a piece, at whose ends no CRLF and no stuffed dot is cut in two."""
-        line_ends = piece.count(b"\n")
-        if piece.count(b"\r") != line_ends or piece.count(b"\r\n") != line_ends:
+        # To leave out the good ones takes a third of the time of counting those of each kind.
+        others = piece.replace(b"\r\n", b"")
+        if b"\r" in others or b"\n" in others:
             self._bare = True
         if b"\0" in piece:
             self._nul = True
@@ -116,16 +118,27 @@ class ContentReader:
             self._keep(piece)
 
     def _keep(self, piece: bytes) -> None:
-        self._open += piece
+        if not self._open:
+            self._open = piece
+        else:
+            if isinstance(self._open, bytes):
+                self._open = bytearray(self._open)
+            self._open += piece
         room = CHUNK if self._chunks else CHUNK - TRACE_ROOM
-        while len(self._open) > room:
-            self._chunks.append(bytes(memoryview(self._open)[:room]))
-            del self._open[:room]
-            room = CHUNK
+        if len(self._open) > room:
+            self._close_chunks(room)
+
+    def _close_chunks(self, room: int) -> None:
+        """Cut off chunks that are full: the first one where there is so much room, then others."""
+        octets, at = memoryview(self._open), 0
+        while len(octets) - at > room:
+            self._chunks.append(bytes(octets[at : at + room]))
+            at, room = at + room, CHUNK
+        self._open = bytearray(octets[at:])
 
     def _forget(self) -> None:
         self._chunks.clear()
-        self._open = bytearray()
+        self._open = b""
 
 
 class ChunkReader(ContentReader):
