@@ -25,6 +25,9 @@ from relay.mail.transaction import MessageReceived
 
 _log = logging.getLogger(__name__)
 
+# As in relay.mail.stream: found once, not with every line.
+_CONTENT, _CHECKING, _HANDSHAKE = State.CONTENT, State.CHECKING, State.HANDSHAKE
+
 #: Seconds that a client has to take its last replies before the connection is cut.
 LINGER = 10.0
 #: Seconds that a load balancer has to say whom it speaks for.
@@ -129,7 +132,7 @@ class Connection(Handover):
         if not self._open:
             return
         receiver = self._receiver
-        if receiver.state is State.HANDSHAKE:
+        if receiver.state is _HANDSHAKE:
             if self._shaking:
                 self._keep_early(data)
             else:
@@ -137,7 +140,7 @@ class Connection(Handover):
             return
         lines = receiver.lines
         event = receiver.receive(data)
-        if receiver.lines != lines or receiver.state is State.CONTENT:
+        if receiver.lines != lines or receiver.state is _CONTENT:
             self._active = self._loop.time()
         self._go_on(event)
 
@@ -219,11 +222,11 @@ class Connection(Handover):
     @property
     def _waiting(self) -> bool:
         """A message or a login is being looked at, and nothing else is done meanwhile."""
-        return self._admitting is not None or self._receiver.state is State.CHECKING
+        return self._admitting is not None or self._receiver.state is _CHECKING
 
     def _go_on(self, event: Event | None) -> None:
         """Do what came up, then write all replies at once."""
-        while isinstance(event, MessageReceived):
+        while event is not None and isinstance(event, MessageReceived):
             event = self._submit(event)
         out = self._receiver.output()
         if out and self._open:
@@ -240,15 +243,17 @@ class Connection(Handover):
             self._begin_tls()
 
     def _await_more(self) -> None:
-        if not self._waiting:
-            # Nearly every command ends here with nothing to do, so only what changed is looked at.
-            if self._content_since or self._receiver.content_open:
-                self._account_for_content()
-            if self._at_end:
-                self._close()
-            elif self._reception.stopping:
-                self.end_if_quiet()
-        if self._paused or self._waiting:
+        if self._waiting:
+            self._set_reading()
+            return
+        # Nearly every command ends here with nothing to do, so only what changed is looked at.
+        if self._content_since or self._receiver.content_open:
+            self._account_for_content()
+        if self._at_end:
+            self._close()
+        elif self._reception.stopping:
+            self.end_if_quiet()
+        if self._paused:
             self._set_reading()
 
     def _close(self) -> None:

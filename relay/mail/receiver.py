@@ -40,6 +40,8 @@ _WILL_TRY = answers.WILL_TRY.wire()
 _LOGGED_IN = answers.LOGGED_IN.wire()
 _HELP = answers.HELP.wire()
 _BYE = answers.BYE.wire()
+# As in relay.mail.stream.
+_CONTENT, _CHUNKS = State.CONTENT, State.CHUNKS
 
 
 class Receiver(Stream):
@@ -104,7 +106,7 @@ class Receiver(Stream):
     @property
     def content_open(self) -> bool:
         """Content comes in, or more of it is to come."""
-        return self.state is State.CONTENT or self.state is State.CHUNKS
+        return self.state is _CONTENT or self.state is _CHUNKS
 
     def greeting(self) -> bytes:
         """What is written first of all."""
@@ -167,16 +169,15 @@ class Receiver(Stream):
 
     def _step(self) -> bool:
         """Take one line or one run of content; False where more must come first."""
-        if self._at >= len(self._input):
-            return False
         if self._unwanted or self._chunk:
             return self._take_chunk()
-        if self.state is State.CONTENT:
-            return self._take_content()
-        return self._take_line(LONGEST_LOGIN if self._may_log_in else LONGEST_LINE)
+        return self._take_content() if self.state is _CONTENT else self._take_line()
+
+    def _longest_line(self) -> int:
+        return LONGEST_LOGIN if self._may_log_in else LONGEST_LINE
 
     def _heard(self, line: bytes) -> None:
-        if self.state is State.LOGIN and self._login is not None:
+        if self._login is not None:
             self._log_in(self._login.answer(line))
         else:
             self._obey(parse_command(line))
@@ -222,23 +223,26 @@ class Receiver(Stream):
             self._refuse(message)
 
     def _obey(self, command: Command) -> None:
-        kind = command.__class__
-        target = TRANSITIONS[self.state].get(kind)
+        kind, before = command.__class__, self.state
+        target = TRANSITIONS[before].get(kind)
         if target is None:
-            reply = out_of_sequence(self.state, command)
-            if reply is answers.NO_RECIPIENTS and self._transaction.put_off:
-                reply = answers.NO_RECIPIENTS_NOW
-            self._refuse(reply)
-            self._stay_in_step(command)
+            answer: bytes | Reply = self._out_of_sequence(command)
+        else:
+            self.state = target
+            answer = self._HANDLERS[kind](self, command)
+        if isinstance(answer, bytes):
+            if answer:
+                self._out.append(answer)
             return
-        before, self.state = self.state, target
-        answer = self._HANDLERS[kind](self, command)
-        if isinstance(answer, Reply):
-            self.state = before
-            self._refuse(answer)
-            self._stay_in_step(command)
-        elif answer:
-            self._out.append(answer)
+        self.state = before
+        self._refuse(answer)
+        self._stay_in_step(command)
+
+    def _out_of_sequence(self, command: Command) -> Reply:
+        reply = out_of_sequence(self.state, command)
+        if reply is answers.NO_RECIPIENTS and self._transaction.put_off:
+            return answers.NO_RECIPIENTS_NOW
+        return reply
 
     def _stay_in_step(self, command: Command) -> None:
         """End a session whose next octets may be somebody else's words.

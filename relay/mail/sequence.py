@@ -28,6 +28,9 @@ class State(Enum):
     HANDSHAKE = "TLS begins"
     CLOSED = "nothing is read any more"
 
+    # As of any object: Enum's own is made of the name anew, each time a table is asked.
+    __hash__ = object.__hash__
+
 
 #: Where an accepted command leads.
 TRANSITIONS: dict[State, dict[type[Command], State]] = {

@@ -8,10 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from relay.mail import answers
+from relay.mail.command import LONGEST_LINE
 from relay.mail.events import Close, Event
 from relay.mail.reply import Reply
 from relay.mail.sequence import State
 from relay.mail.transaction import ReceiverOptions
+
+_CR = b"\r"[0]
+# What every line asks for: Python 3.11 finds a member in its class in the time of two calls.
+_ADMITTING, _CHECKING = State.ADMITTING, State.CHECKING
+_CLOSED, _HANDSHAKE = State.CLOSED, State.HANDSHAKE
 
 
 class Stream:
@@ -44,15 +50,18 @@ class Stream:
 
     def receive(self, octets: bytes) -> Event | None:
         """Take what the client sent; the event, if something came up that the caller must do."""
-        if self.state is State.CLOSED or self.state is State.HANDSHAKE:
+        state = self.state
+        if state is _CLOSED or state is _HANDSHAKE:
             return None
         self._input = self._input + octets if self._input else octets
-        waits = self.state is State.ADMITTING or self.state is State.CHECKING
-        return None if waits else self._go_on()
+        return None if state is _ADMITTING or state is _CHECKING else self._go_on()
 
     def output(self) -> bytes:
         """All replies since the last call, to be written at once."""
-        out, self._out = self._out, []
+        out = self._out
+        if not out:
+            return b""
+        self._out = []
         return out[0] if len(out) == 1 else b"".join(out)
 
     def hang_up(self) -> None:
@@ -66,46 +75,52 @@ class Stream:
         return Close()
 
     def _resume(self) -> Event | None:
-        if self.state is State.ADMITTING or self.state is State.CHECKING:
+        if self.state is _ADMITTING or self.state is _CHECKING:
             self.state = State.READY
         return self._go_on()
 
     def _go_on(self) -> Event | None:
-        while self._event is None and self._step():
+        while self._at < len(self._input) and self._event is None and self._step():
             pass
-        self._input, self._at = self._input[self._at :], 0
+        if self._at:
+            self._input, self._at = self._input[self._at :], 0
         event, self._event = self._event, None
         return event
 
     def _step(self) -> bool:
-        """Take one line or one run of content; False where more must come first."""
+        """Take one line or one run of content, of which an octet is there at least; False where
+        more must come first."""
+        raise NotImplementedError
+
+    def _longest_line(self) -> int:
+        """Octets that a line may have now, where that is more than LONGEST_LINE."""
         raise NotImplementedError
 
     def _heard(self, line: bytes) -> None:
         """One line came, without its CRLF."""
         raise NotImplementedError
 
-    def _take_line(self, longest: int) -> bool:
-        """Take one line of so many octets at most; False where the rest of it must come first."""
-        end = self._input.find(b"\n", self._at)
-        length = (end + 1 or len(self._input)) - self._at
-        if length > longest:
+    def _take_line(self) -> bool:
+        """Take one line; False where the rest of it must come first."""
+        octets, at = self._input, self._at
+        end = octets.find(b"\n", at)
+        length = (end + 1 or len(octets)) - at
+        if length > LONGEST_LINE and length > self._longest_line():
             self._event = self.end(answers.LINE_TOO_LONG)
-        elif end >= 0:
-            self._end_line(end)
-        return end >= 0
-
-    def _end_line(self, end: int) -> None:
-        line, self._at = self._input[self._at : end], end + 1
+            return True
+        if end < 0:
+            return False
+        self._at = end + 1
         self.lines += 1
-        if line[-1:] != b"\r":
+        if length == 1 or octets[end - 1] != _CR:
             # Where lines end is in doubt, so nothing that follows may be taken for a command.
             self._event = self.end(answers.BARE_LF)
-            return
+            return True
         self._since_message += 1
-        self._heard(line[:-1])
+        self._heard(octets[at : end - 1])
         if self._since_message > self._most_commands and self._event is None:
             self._event = self.end(answers.TOO_MANY_COMMANDS)
+        return True
 
     def _refuse(self, reply: Reply) -> None:
         self._say_no(reply)
