@@ -18,22 +18,23 @@ LONGEST_DOMAIN = 255
 LONGEST_LABEL = 63
 
 # All repetition is possessive, so that no input makes a pattern try again: matching is linear.
+# Where what is repeated may fail half-way it is `(?>(?:...)*)`: the same written `*+` does not go
+# back to before it in Python 3.11.2, which is Debian 12's, and so takes `a.@example.com-.`.
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
-_LABEL = r"[A-Za-z0-9]++(?:-++[A-Za-z0-9]++)*+"
-_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*+"
-_DOT_STRING = rf"[{_ATEXT}]++(?:\.[{_ATEXT}]++)*+"
+_LABEL = r"[A-Za-z0-9][A-Za-z0-9-]*+(?<!-)"
+_DOMAIN = rf"{_LABEL}(?>(?:\.{_LABEL})*)"
+_DOT_STRING = rf"[{_ATEXT}]++(?>(?:\.[{_ATEXT}]++)*)"
 _PLAIN = re.compile(rf"<({_DOT_STRING})@({_DOMAIN})>".encode())
 #: The same beyond ASCII (RFC 6531 section 3.3), the local part bare or quoted. Control characters
 #: of either set (C0, DEL, C1) stand nowhere, not even quoted.
 _WIDE = r"\u00a0-\U0010ffff"
-_LOCAL = re.compile(
-    rf'[{_ATEXT}{_WIDE}]++(?:\.[{_ATEXT}{_WIDE}]++)*+|"(?:[ !#-\[\]-~{_WIDE}]|\\[ -~])*+"'
-)
-_ROUTE = re.compile(rf"@{_DOMAIN}(?:,@{_DOMAIN})*+:")
+_WIDE_DOT_STRING = rf"[{_ATEXT}{_WIDE}]++(?>(?:\.[{_ATEXT}{_WIDE}]++)*)"
+_LOCAL = re.compile(rf'{_WIDE_DOT_STRING}|"(?:[ !#-\[\]-~{_WIDE}]|\\[ -~])*+"')
+_ROUTE = re.compile(rf"@{_DOMAIN}(?>(?:,@{_DOMAIN})*):")
 _DOMAIN_ONLY = re.compile(_DOMAIN)
 _WIDE_DOMAIN = re.compile(rf"[A-Za-z0-9.\-{_WIDE}]++")
 _LITERAL = re.compile(r"\[([!-$&-Z^-~]++)\]")
-_UNQUOTABLE = re.compile(rf"[{_ATEXT}{_WIDE}]++(?:\.[{_ATEXT}{_WIDE}]++)*+")
+_UNQUOTABLE = re.compile(_WIDE_DOT_STRING)
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _NEEDS_PAIR = re.compile(r'(["\\])')
 

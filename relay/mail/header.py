@@ -8,13 +8,15 @@ from collections.abc import Iterator
 
 from relay.mail.address import BadAddress, parse_mailbox
 
-# Possessive throughout: matching is linear, whatever comes in.
-_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:((?:[^\r\n]++|\r\n(?=[ \t]))*+)\r\n")
+# Possessive throughout: matching is linear, whatever comes in. See relay.mail.address for `(?>`.
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:[^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+\r\n")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 #: A comment that no reader takes for anything else.
 _COMMENT = re.compile(r"\([^()<>@\"\\,;:]*+\)")
-_ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|[^",])*+')
-_WORDS = r'(?:"(?:[^"\\]|\\[ -~])*+"|[A-Za-z0-9!#$%&\'*+/=?^_`{|}~.\u00a0-\U0010ffff-]++|[ \t]++)*+'
+_ITEM = re.compile(r'(?>(?:"(?:[^"\\]|\\.)*+"|[^",])*)')
+_WORDS = (
+    r'(?>(?:"(?:[^"\\]|\\[ -~])*+"|[A-Za-z0-9!#$%&\'*+/=?^_`{|}~.\u00a0-\U0010ffff-]++|[ \t]++)*)'
+)
 _NAMED = re.compile(rf'{_WORDS}<([^<>\s"]++|"(?:[^"\\]|\\[ -~])*+"@[^<>\s"]++)>[ \t]*+')
 _TLS_OPTIONAL = re.compile(
     rb"(?:^|\n)TLS-Required:(?:[ \t]|\r\n[ \t])*+No[ \t]*+\r?$", re.IGNORECASE | re.MULTILINE
