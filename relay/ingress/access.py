@@ -62,6 +62,8 @@ class Gate:
         self._strangers = Pace(limits.stranger_rate)
         self._messages = Pace(limits.message_rate)
         self._errors = Pace(limits.error_rate)
+        #: How many messages a client sends is limited: else nobody need be told of them.
+        self.paced = limits.message_rate > 0
         self.open = 0
 
     def enter(self, address: str, now: float, *, stranger: bool = False) -> Reply | None:

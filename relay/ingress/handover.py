@@ -108,12 +108,13 @@ class Handover(asyncio.Protocol):
     def _answer(self, answer: asyncio.Future[Accepted]) -> Event | None:
         submission, size, self._admitting = self._admitting, self._held, None
         self._hold(0)
-        failure = asyncio.CancelledError() if answer.cancelled() else answer.exception()
-        if failure is not None or submission is None:
+        try:
+            id_ = answer.result().id
+        except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 - as above
             return self._refuse(failure)
-        took = self._loop.time() - self._admit_since
-        self._reception.metrics.accepted(submission, size, took)
-        return self._receiver.accepted(answer.result().id)
+        if submission is not None:
+            self._reception.metrics.accepted(submission, size, self._active - self._admit_since)
+        return self._receiver.accepted(id_)
 
     def _refuse(self, failure: BaseException | None) -> Event | None:
         self._hold(0)

@@ -7,12 +7,11 @@ import time
 from relay.errors import SubmissionRefused
 from relay.identity import Principal
 from relay.ingress.reception import Reception
-from relay.ingress.wished import deliver_by, priority, times
+from relay.ingress.wished import wished
 from relay.mail import answers
 from relay.mail.control import take_key
 from relay.mail.header import fixed
 from relay.mail.receiver import Receiver
-from relay.mail.reply import Reply
 from relay.mail.trace import date, received, received_from, with_keyword
 from relay.mail.transaction import MessageReceived
 from relay.submission import Submission
@@ -31,7 +30,7 @@ def prepared(
     """
     options, now = receiver.options, time.time()
     taken = take_key(message.chunks, reception.options.key_field)
-    if isinstance(taken, Reply):
+    if not isinstance(taken, tuple):
         raise SubmissionRefused(taken)
     key, chunks = taken
     id_ = reception.submitter.new_id(principal.tenant, key)
@@ -48,8 +47,7 @@ def prepared(
         if better is None:
             raise SubmissionRefused(answers.BAD_HEADER)
         added, first = added + better[0], better[1]
-    send_at_ms, expires_at_ms = times(message.wishes, now, options.longest_age)
-    by_ms, by_mode = deliver_by(message.wishes, now)
+    asked = wished(message.wishes, now, options.longest_age)
     return Submission(
         id=id_,
         envelope=message.envelope,
@@ -58,9 +56,9 @@ def prepared(
         client=client,
         tenant=principal.tenant,
         idempotency_key=key,
-        priority=priority(message.wishes.priority),
-        send_at_ms=send_at_ms,
-        expires_at_ms=expires_at_ms,
-        by_ms=by_ms,
-        by_mode=by_mode,
+        priority=asked.priority,
+        send_at_ms=asked.send_at_ms,
+        expires_at_ms=asked.expires_at_ms,
+        by_ms=asked.by_ms,
+        by_mode=asked.by_mode,
     )

@@ -166,14 +166,16 @@ class Reception:
 
     def sent(self, address: str) -> None:
         """The client sent a whole message."""
-        self._gate.sent(address, self._loop.time())
+        if self._gate.paced:
+            self._gate.sent(address, self._loop.time())
 
     def check_recipient(self, address: str, sender: str, recipient: str) -> Reply | None:
         """None where the client may send to that recipient now, else why not."""
-        refusal = self._gate.may_send(address, self._loop.time())
-        if refusal is None and self.check is not None:
-            refusal = self.check(sender, recipient)
-        return refusal
+        if self._gate.paced:
+            refusal = self._gate.may_send(address, self._loop.time())
+            if refusal is not None:
+                return refusal
+        return self.check(sender, recipient) if self.check is not None else None
 
     def leave(self, connection: Connection, address: str) -> None:
         """The session is over."""

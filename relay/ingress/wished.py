@@ -2,8 +2,35 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from relay.mail.envelope import Priority
 from relay.mail.wishes import NO_WISHES, Wishes
+
+
+class Wished(Struct, frozen=True):
+    """Fields of `relay.submission.Submission`, where each is described."""
+
+    priority: Priority = Priority.NORMAL
+    send_at_ms: int = 0
+    expires_at_ms: int = 0
+    by_ms: int = 0
+    by_mode: str = ""
+
+
+#: What most messages wish.
+_NOTHING = Wished()
+
+
+def wished(wishes: Wishes, now: float, longest_age: int) -> Wished:
+    """The same at the Unix time `now`; a message expires after `longest_age` seconds at most."""
+    if wishes is NO_WISHES:
+        return _NOTHING
+    return Wished(
+        priority(wishes.priority),
+        *times(wishes, now, longest_age),
+        *deliver_by(wishes, now),
+    )
 
 
 def priority(level: int) -> Priority:
@@ -18,8 +45,6 @@ def times(wishes: Wishes, now: float, longest_age: int) -> tuple[int, int]:
 
     A message that is held has as long to be delivered, from then on, as any other.
     """
-    if wishes is NO_WISHES:
-        return 0, 0
     send_at = now + wishes.hold_for if wishes.hold_for else wishes.hold_until
     send_at_ms = round(send_at * 1000) if send_at > now else 0
     expires_at_ms = send_at_ms + longest_age * 1000 if send_at_ms else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -148,6 +149,8 @@ def parse_command(line: bytes) -> Command:
     return parse(line)
 
 
+# A client has few senders, and names one of them for each message.
+@lru_cache(maxsize=256)
 def _mail(line: bytes) -> Command:
     path = _path_after(_FROM, line)
     if isinstance(path, BadAddress):
@@ -168,13 +171,13 @@ def _mail(line: bytes) -> Command:
 
 def _rcpt(line: bytes) -> Command:
     path = _path_after(_TO, line)
-    if isinstance(path, BadAddress):
+    if not isinstance(path, Path):
         return _bad_address("5.1.3", path)
     if not path.address:
         return _bad_address("5.1.3", BadAddress("a recipient cannot be empty"))
     wide = not line.isascii()
     if path.end == len(line):
-        return Rcpt(path.address, wide=wide)
+        return Rcpt(path.address, "", "", wide)
     parameters = _parameters(line, path.end)
     wishes = parameters if isinstance(parameters, Reply) else recipient_wishes(parameters)
     return Refused(wishes) if isinstance(wishes, Reply) else Rcpt(path.address, *wishes, wide)

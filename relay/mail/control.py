@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 
 from relay.mail import answers
+from relay.mail.header import section_end
 from relay.mail.reply import Reply
 
 #: Characters of an idempotency key at most.
@@ -22,8 +23,12 @@ def take_key(chunks: tuple[bytes, ...], field: str) -> tuple[str, tuple[bytes, .
     """
     if not chunks or not field:
         return "", chunks
-    head, pattern = chunks[0], _pattern(field)
-    end = _end_of_fields(head)
+    head = chunks[0]
+    end = section_end(head)
+    begins, pattern = _pattern(field)
+    # Hardly any message has one, and the pattern takes four times as long to find that out.
+    if begins not in head[:end].lower():
+        return "", chunks
     found = pattern.search(head, 0, end)
     if found is None:
         return "", chunks
@@ -35,16 +40,10 @@ def take_key(chunks: tuple[bytes, ...], field: str) -> tuple[str, tuple[bytes, .
     return key.decode(), (head[: found.start()] + head[found.end() :], *chunks[1:])
 
 
-def _end_of_fields(head: bytes) -> int:
-    """The offset of the empty line that ends the header section; where there is none, the end."""
-    if head.startswith(b"\r\n"):
-        return 0
-    end = head.find(b"\r\n\r\n")
-    return end + 2 if end >= 0 else len(head)
-
-
 @lru_cache(maxsize=8)
-def _pattern(field: str) -> re.Pattern[bytes]:
-    """The whole field, its end and continuation lines (which no key has) included."""
+def _pattern(field: str) -> tuple[bytes, re.Pattern[bytes]]:
+    """How the field begins, in lower case; and the whole field, its end and continuation lines
+    (which no key has) included."""
     name = re.escape(field.encode())
-    return re.compile(rb"^%b:((?:[^\r]|\r\n[ \t])*+)\r\n" % name, re.IGNORECASE | re.MULTILINE)
+    whole = rb"^%b:((?:[^\r]|\r\n[ \t])*+)\r\n" % name
+    return b"%b:" % field.lower().encode(), re.compile(whole, re.IGNORECASE | re.MULTILINE)

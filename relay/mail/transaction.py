@@ -219,26 +219,26 @@ class Transaction:
             return refusal
         chunks = reader.chunks()
         head = chunks[0] if chunks else b""
-        end = section_end(head)
-        refusal = self._judge(head, end)
+        section = head[: section_end(head)]
+        refusal = self._judge(section)
         if refusal is not None:
             return refusal
-        envelope = self._envelope(mail, tuple(recipients.values()), head[:end], binary)
+        envelope = self._envelope(mail, tuple(recipients.values()), section, binary)
         return MessageReceived(envelope, chunks, reader.size, mail.wishes)
 
-    def _judge(self, head: bytes, end: int) -> Reply | None:
-        """What stands against the header section, which is `head` up to `end`."""
+    def _judge(self, section: bytes) -> Reply | None:
+        """What stands against the header section."""
         options, rights = self._options, self.rights
-        if end > options.header_size:
+        if len(section) > options.header_size:
             return answers.HEADER_TOO_LARGE
-        if hops(head) > options.hops:
+        if hops(section) > options.hops:
             return answers.LOOP
         if rights is None or rights.anybody:
-            malformed = options.fixes and fields(head[:end]) is None
+            malformed = options.fixes and fields(section) is None
             return answers.BAD_HEADER if malformed else None
-        if fields(head[:end]) is None:
+        if fields(section) is None:
             return answers.BAD_HEADER
-        named = authors(head[:end])
+        named = authors(section)
         if named is None:
             return answers.BAD_FROM
         return None if all(map(rights.may_send_as, named)) else answers.NOT_YOUR_FROM
