@@ -27,16 +27,20 @@ class Need(StrEnum):
     OPTIONAL = "tls-optional"
 
 
+# Looked up once: most messages need nothing else, and each is asked about it.
+_USUAL = Need.USUAL
+
+
 def need_of(envelope: Envelope) -> Need:
     """What the message needs. Those from the null sender may go to hosts without REQUIRETLS."""
     if envelope.require_tls:
         return Need.REQUIRED if envelope.sender else Need.RETURNED
-    return Need.OPTIONAL if envelope.tls_optional else Need.USUAL
+    return Need.OPTIONAL if envelope.tls_optional else _USUAL
 
 
 def queue_of(domain: str, need: Need) -> str:
     """The queue in which deliveries with that need wait for the domain."""
-    return f"{domain}{_MARK}{need.value}" if need is not Need.USUAL else domain
+    return domain if need is _USUAL else f"{domain}{_MARK}{need.value}"
 
 
 def queues_of(domain: str) -> tuple[str, ...]:

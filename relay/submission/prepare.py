@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable
+from operator import attrgetter
 
 from msgspec import structs
 
@@ -20,34 +21,38 @@ from relay.store.index import Index
 from relay.store.keys import CHUNK, lane
 from relay.submission.submission import Submission
 
+# Looked up once, not for each message.
+_USUAL, _REPORT = Need.USUAL, int(Flag.REPORT)
+_ADDRESS = attrgetter("address")
+
 
 def prepare(submission: Submission, trace: str, index: Index) -> NewMessage:
     """The message as the store takes it: record, content, and a delivery for each domain."""
     content, size = _pieces(submission.content)
     accepted_ms = time.time_ns() // 1_000_000
-    need = need_of(submission.envelope)
+    envelope, key = submission.envelope, submission.idempotency_key
+    need = need_of(envelope)
     common = Delivery(
         # An older process would send it as any other: it is to leave it to a newer one.
-        NEEDFUL if need is not Need.USUAL or submission.by_mode else VERSION,
+        NEEDFUL if need is not _USUAL or submission.by_mode else VERSION,
         accepted_ms,
         submission.expires_at_ms,
         size,
-        submission.envelope.sender,
+        envelope.sender,
         (),
-        submission.envelope.eight_bit,
-        submission.envelope.smtputf8,
-        submission.envelope.ret,
-        submission.envelope.envid,
+        envelope.eight_bit,
+        envelope.smtputf8,
+        envelope.ret,
+        envelope.envid,
         len(content) if len(content) > 1 else 0,
-        submission.envelope.mt_priority,
-        submission.envelope.binary,
+        envelope.mt_priority,
+        envelope.binary,
         trace,
-        submission.envelope.require_tls,
+        envelope.require_tls,
         submission.by_ms,
         submission.by_mode,
     )
     deliveries = _deliveries(submission, common, need, index)
-    key = submission.idempotency_key
     return NewMessage(
         partition_of(submission.id),
         submission.id,
@@ -73,11 +78,11 @@ def _deliveries(
             queue_of(domain, need),
             lane_,
             price,
-            int(Flag.REPORT if asks_for_failures(common.sender, recipients) else 0),
+            _REPORT if asks_for_failures(common.sender, recipients) else 0,
             submission.send_at_ms,
             submission.expires_at_ms,
             encode_delivery(structs.replace(common, recipients=recipients)),
-            index.terms(submission.tags, (one.address for one in recipients)),
+            index.terms(submission.tags, map(_ADDRESS, recipients)),
             late_ms,
         )
         for domain, recipients in _by_domain(submission.envelope.recipients)
