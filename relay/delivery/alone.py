@@ -69,7 +69,7 @@ class Alone:
 
     def made(self, job: Job) -> None:
         """It was handed to a session: that ends its turn, unless it is under grave suspicion."""
-        if not _grave(job):
+        if self._now is job and not _grave(job):
             self.end(job)
 
     def end(self, job: Job) -> None:

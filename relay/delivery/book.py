@@ -6,6 +6,8 @@ Read by the heartbeat's thread, written by the loop: every step is one operation
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 
 from relay.store.leasing import Lease
 
@@ -15,9 +17,8 @@ _TO_BEGIN = 10.0
 _TO_FINISH = 5.0
 
 
-def now() -> float:
-    """Seconds of a clock that goes on while the machine sleeps, and that nobody can set."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+#: Seconds of a clock that goes on while the machine sleeps, and that nobody can set.
+now: Callable[[], float] = partial(time.clock_gettime, time.CLOCK_BOOTTIME)
 
 
 class LeaseBook:
@@ -42,7 +43,8 @@ class LeaseBook:
 
     def strike(self, lease: Lease) -> None:
         """The lease is over: settled, released or lost."""
-        if self.holds(lease):
+        held = self._leases.get(lease.id)
+        if held is lease or (held is not None and held.fence == lease.fence):
             del self._leases[lease.id]
             self._until.pop(lease.id, None)
             self._settling.discard(lease.id)
@@ -64,7 +66,7 @@ class LeaseBook:
     def left(self, lease: Lease) -> float:
         """Seconds for which the lease is surely ours; 0 where it was lost."""
         held = self._leases.get(lease.id)
-        if held is None or held.fence != lease.fence:
+        if held is not lease and (held is None or held.fence != lease.fence):
             return 0.0
         return self._until.get(lease.id, 0.0) - now()
 

@@ -62,7 +62,8 @@ class Conclusions:
     def finished(self, job: Job, session: Session, replies: Sequence[RecipientReply]) -> None:
         """Each recipient has its reply."""
         outcomes = [classify(one.reply, one.scope) for one in replies]
-        self._conclude(job, outcomes, self._where(job, session))
+        self._settle(job.lease, outcomes, self._where(job, session))
+        self._ended(job)
 
     def broken(self, job: Job, session: Session, failure: Failure, *, doubt: bool) -> None:
         """The session ended first: every recipient is deferred."""
@@ -70,7 +71,8 @@ class Conclusions:
         outcomes: list[Outcome] = [outcome] * len(job.lease.delivery.recipients)
         if doubt:
             metrics.POSSIBLE_DOUBLES.inc()
-        self._conclude(job, outcomes, self._where(job, session), doubt=doubt)
+        self._settle(job.lease, outcomes, self._where(job, session), doubt=doubt)
+        self._ended(job)
 
     def is_free(self, job: Job, session: Session, failure: Failure, *, doubt: bool) -> bool:
         """Whether a session's end costs the job no attempt: nothing was tried of it."""
@@ -106,17 +108,6 @@ class Conclusions:
             deliver_by=session.features.deliver_by,
             site=job.path.name.site,
         )
-
-    def _conclude(
-        self,
-        job: Job,
-        outcomes: Sequence[Outcome],
-        where: Circumstances,
-        *,
-        doubt: bool = False,
-    ) -> None:
-        self._settle(job.lease, outcomes, where, doubt=doubt)
-        self._ended(job)
 
     def _settle(
         self,

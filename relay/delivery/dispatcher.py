@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, cast
+from typing import Any
 
 from msgspec import Struct
 
@@ -141,7 +141,8 @@ class Dispatcher:
             jobs = [job for lease in leases if (job := self._job(lease, path, proven))]
             self.table.give_back(count - len(jobs), proven=proven)
             path.granted(queue, grant, jobs)
-            self._room()
+            if self.table.waiting:
+                self._room()
 
         self._leaser.ask(Want(queue[0], queue[1], count, granted))
 
@@ -251,15 +252,14 @@ class Dispatcher:
             by_mode=delivery.by_mode,
         )
 
-    def conclude(self, token: object, session: Session, replies: Sequence[RecipientReply]) -> None:
+    def conclude(self, job: Job, session: Session, replies: Sequence[RecipientReply]) -> None:
         """A job's transaction went its whole way."""
         if session.served > 1:
             metrics.SESSIONS_REUSED.inc()
-        self.conclusions.finished(cast(Job, token), session, replies)
+        self.conclusions.finished(job, session, replies)
 
-    def broken(self, token: object, session: Session, failure: Failure, *, doubt: bool) -> None:
+    def broken(self, job: Job, session: Session, failure: Failure, *, doubt: bool) -> None:
         """A job's session ended."""
-        job = cast(Job, token)
         metrics.CONNECTIONS_FAILED[failure.phase].inc()
         if not self.book.holds(job.lease) or (self.stopping and not doubt):
             self.hand_back(job)
@@ -288,7 +288,7 @@ class Dispatcher:
 
     def _room(self) -> None:
         """Let those that wait for room in the table go on, as far as there is some."""
-        if not self._letting_in and self.table.waiting:
+        if not self._letting_in:
             self._letting_in = True
             self.loop.call_soon(self._let_in)
 

@@ -71,11 +71,11 @@ class Hand:
         if job not in self._jobs:
             return
         self._jobs.discard(job)
-        self._table.give_back(1, proven=job.proven)
-        self._table.load(-job.octets)
+        self._table.end(job.octets, proven=job.proven)
         job.octets, job.content = 0, None
         self.alone.end(job)
-        self._room()
+        if self._table.waiting:
+            self._room()
 
     def shown(self) -> list[dict[str, Any]]:
         """The jobs, as JSON fields."""

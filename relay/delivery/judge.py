@@ -9,7 +9,6 @@ from msgspec import Struct, structs
 from relay.mail.delivery import Attempt, Delivery, Result
 from relay.mail.envelope import Recipient
 from relay.mail.outcome import Outcome
-from relay.mail.reply import Reply
 from relay.policy.notify import wanted
 from relay.store.codec import VERSION, encode_attempt, encode_delivery
 from relay.store.leasing import Lease, Settlement
@@ -49,7 +48,10 @@ def judge(
     results, left, report = [], [], False
     for recipient, outcome in zip(delivery.recipients, outcomes, strict=True):
         word = outcome.fate
-        results.append(_result(recipient.address, word, outcome.reply))
+        said = outcome.reply
+        results.append(
+            Result(recipient.address, word, said.code, said.enhanced, said.text[:_MOST_TEXT])
+        )
         if word == "deferred":
             left.append(recipient)
         elif not report:
@@ -98,10 +100,6 @@ def without_content(lease: Lease) -> Settlement:
     return Settlement(
         lease=lease, verb="hold", wait_ms=0, body=b"", final=False, attempt=b"", event="f"
     )
-
-
-def _result(recipient: str, word: str, reply: Reply) -> Result:
-    return Result(recipient, word, reply.code, reply.enhanced, reply.text[:_MOST_TEXT])
 
 
 def _remaining(delivery: Delivery, left: Sequence[Recipient]) -> bytes:

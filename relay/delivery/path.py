@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from relay import metrics
 from relay.delivery.at_hand import AtHand
@@ -82,7 +82,7 @@ class EgressPath:
     @property
     def dry(self) -> bool:
         """Nothing is left to be sent here, as far as is known."""
-        return not (self.wanting or self.supply or self.coming)
+        return not (self.wanting or self.supply.count or self.coming)
 
     @property
     def proven(self) -> bool:
@@ -99,7 +99,7 @@ class EgressPath:
 
     def advance(self) -> None:
         """Do whatever can be done now: feed idle sessions, lease, and open sessions."""
-        if self.supply:
+        if self.supply.count:
             self.staff.feed()
         if self.queues and not self.dispatcher.stopping:
             self._lease()
@@ -108,11 +108,10 @@ class EgressPath:
     # Leasing.
 
     def _lease(self) -> None:
-        at_hand = len(self.supply) + self.coming
+        at_hand = self.supply.count + self.coming
         if at_hand > self._ahead // 2 or (self._asked and self.dispatcher.partitions == 1):
             return
-        asking = {queue[0] for queue in self._asked}
-        partition = next((queue[0] for queue in self.queues if queue[0] not in asking), None)
+        partition = self._unasked()
         if partition is None:
             return
         # What was asked of other partitions may be on its way for long, as a node is away.
@@ -132,6 +131,13 @@ class EgressPath:
             self._coming_leases += share
             self._shares[queue] = share
             self.dispatcher.want(self, queue, share)
+
+    def _unasked(self) -> int | None:
+        """A partition of which nothing was asked yet, and that has a queue of ours."""
+        if not self._asked:
+            return next(iter(self.queues))[0]
+        asking = {queue[0] for queue in self._asked}
+        return next((queue[0] for queue in self.queues if queue[0] not in asking), None)
 
     def granted(self, queue: Queue, grant: Grant | None, jobs: Sequence[Job]) -> None:
         """The answer to a wish for leases; `jobs` are those to be attempted."""
@@ -156,7 +162,7 @@ class EgressPath:
         if self._suspects and not self.wanting:
             self._suspects = False
             self.staff.make_way()
-        if not any(other[0] == queue[0] for other in self._asked):
+        if not self._asked or not any(other[0] == queue[0] for other in self._asked):
             self.advance()
 
     def _remember(self, queue: Queue) -> None:
@@ -187,9 +193,7 @@ class EgressPath:
         for job in jobs:
             job.ready_at = now
             self.supply.append(job)
-        if self.staff.any_idle:
-            self.staff.feed()
-        else:
+        if not self.staff.feed():
             self.staff.fill()
 
     def give_allowance_back(self) -> int:
@@ -244,34 +248,36 @@ class EgressPath:
         return transaction
 
     def _next(self, session: Session) -> Transaction | None:
-        supply = self.supply
-        if not supply or not self.staff.may_send(session):
+        supply, desk = self.supply, self.dispatcher
+        if not supply.count or not self.staff.may_send(session):
             return None
-        now = self.dispatcher.loop.time()
-        while supply:
+        now = desk.loop.time()
+        while supply.count:
             job = supply.pop()
-            if not self.dispatcher.book.may_begin(job.lease):
-                self.dispatcher.hand_back(job)
+            if not desk.book.may_begin(job.lease):
+                desk.hand_back(job)
                 continue
-            self._waited(now - job.ready_at)
+            waited = now - job.ready_at
+            if waited > _WAIT:
+                self._waited(waited)
             job.attempted_at, job.session = now, session
-            self.dispatcher.hand.alone.made(job)
-            if len(supply) <= self._ahead // 2 and self.queues:
-                self.dispatcher.loop.call_soon(self.advance)
-            return self.dispatcher.transaction(job)
+            desk.hand.alone.made(job)
+            if supply.count <= self._ahead // 2 and self.queues:
+                desk.loop.call_soon(self.advance)
+            return desk.transaction(job)
         return None
 
     def _waited(self, seconds: float) -> None:
-        """A job was at hand for so long before a session had it."""
+        """A job was at hand for long before a session had it."""
         if seconds > _LONG_WAIT:
             self._ahead = max(self._ahead // 2, 1)
-        elif seconds > _WAIT:
+        else:
             least = max(self._ahead // 2, _FIRST_AHEAD, len(self.staff.sessions) // 2)
             self._ahead = min(self._ahead, least)
 
     def may_finish(self, session: Session, transaction: Transaction) -> bool:
         """Only while the lease is surely ours (invariant 3)."""
-        return self.dispatcher.book.may_finish(cast(Job, transaction.token).lease)
+        return self.dispatcher.book.may_finish(transaction.token.lease)
 
     def finished(
         self, session: Session, transaction: Transaction, replies: Sequence[RecipientReply]
@@ -279,9 +285,9 @@ class EgressPath:
         """Each recipient has its reply."""
         self.last_success = self.dispatcher.loop.time()
         self.staff.succeeded(session)
-        job = cast(Job, transaction.token)
+        job: Job = transaction.token
         self.dispatcher.conclude(job, session, replies)
-        if self.queues and not self.supply:
+        if self.queues and not self.supply.count:
             self.advance()
         elif self.dry:
             self.staff.others.run_dry(self.last_success - job.attempted_at)

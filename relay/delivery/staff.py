@@ -82,13 +82,16 @@ class Staff:
         """A session waits for work."""
         return any(session.idle for session in self.sessions)
 
-    def feed(self) -> None:
-        """Have idle sessions pull."""
+    def feed(self) -> bool:
+        """Have idle sessions pull; whether there was one."""
+        any_idle = False
         for session in list(self.sessions):
-            if not self._path.supply:
-                return
             if session.idle:
+                any_idle = True
                 session.poke()
+                if not self._path.supply.count:
+                    break
+        return any_idle
 
     def may_send(self, session: Session) -> bool:
         """Whether the session may have a further transaction; a probe has one."""
@@ -98,12 +101,15 @@ class Staff:
 
     def fill(self) -> None:
         """Open the first session at once, and more when those there are do not keep up."""
-        needed = self._path.supply or self._path.coming or self._path.wanting
-        if self._desk.stopping or not needed:
+        path = self._path
+        at_hand = path.supply.count
+        if self._desk.stopping or not (at_hand or path.coming or path.wanting):
             # Others may be waiting for what is not needed here.
             self._give_spare_back()
             return
-        if self._rests() or not (self._path.supply or self._path.coming):
+        if self.has_sessions and not at_hand:
+            return
+        if self._rests() or not (at_hand or path.coming):
             return
         wanted = self._overdue() if self.has_sessions else 1
         for _ in range(min(wanted - len(self._opening), len(self._spare))):
@@ -122,8 +128,10 @@ class Staff:
 
     def _rests(self) -> bool:
         """Whether the site is to be left alone for long: then nothing is to wait for it here."""
+        if self.busy:
+            return False
         left = self._not_before - self._desk.loop.time()
-        if self.busy or left * 1000 <= _SHORTEST_REST:
+        if left * 1000 <= _SHORTEST_REST:
             return False
         metrics.SITES.of(self._path.name.site).refused[self._refused_by] += 1
         self._path.refused(round(left * 1000), self._reason)
@@ -136,9 +144,9 @@ class Staff:
 
     def _overdue(self) -> int:
         """How many jobs waited too long at hand; looks again soon where none did yet."""
-        limit = self._desk.loop.time() - _PATIENCE
-        count = sum(1 for job in self._path.supply if job.ready_at <= limit)
-        if self._path.supply and not count:
+        supply = self._path.supply
+        count = supply.waiting_since(self._desk.loop.time() - _PATIENCE)
+        if supply.count and not count:
             self._look_in(_PATIENCE)
         return count
 

@@ -67,8 +67,15 @@ class AttemptTable:
             self._unproven -= count
 
     def load(self, octets: int) -> None:
-        """Count content that is at hand, or (negative) gone."""
+        """Count content that is at hand."""
         self._octets += octets
+
+    def end(self, octets: int, *, proven: bool) -> None:
+        """Count a job that ended, with its content."""
+        self._jobs -= 1
+        self._octets -= octets
+        if not proven:
+            self._unproven -= 1
 
     def wait(self, path: EgressPath, *, proven: bool) -> None:
         """Have `path.advance()` called when there is room."""
@@ -83,7 +90,7 @@ class AttemptTable:
     @property
     def waiting(self) -> bool:
         """Whether any path waits for room."""
-        return any(self._waiting.values())
+        return bool(self._waiting[True] or self._waiting[False])
 
     def let_in(self) -> None:
         """Let those that wait go on in their order, as far as there is room for their kind."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 
 from relay.log.render import MOST
@@ -22,9 +23,8 @@ _SIZE = 8
 _ADDRESS = re.compile(r"[^\s<>()\[\],;:\"'=|]+@[\w.-]+")
 
 
-def plainly(text: str) -> str:
-    """An address, or a text with some in it, harmless to print."""
-    return printable(text, MOST)
+#: An address, or a text with some in it, harmless to print.
+plainly: Shown = partial(printable, most=MOST)
 
 
 def concealing(key: str) -> Shown:

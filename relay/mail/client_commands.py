@@ -59,7 +59,9 @@ def mail_from(  # noqa: PLR0913 - one for each parameter of MAIL
         command += f" MT-PRIORITY={mt_priority}"
     if require_tls:
         command += " REQUIRETLS"
-    return command + _parameter("BY", by) + _parameter("RET", ret) + _parameter("ENVID", envid)
+    if by or ret or envid:
+        command += _parameter("BY", by) + _parameter("RET", ret) + _parameter("ENVID", envid)
+    return command
 
 
 def bdat(size: int) -> bytes:
@@ -69,7 +71,10 @@ def bdat(size: int) -> bytes:
 
 def rcpt_to(recipient: str, notify: str = "", orcpt: str = "") -> str:
     """RCPT TO, with NOTIFY and ORCPT where they have a value (RFC 3461)."""
-    return f"RCPT TO:<{recipient}>" + _parameter("NOTIFY", notify) + _parameter("ORCPT", orcpt)
+    command = f"RCPT TO:<{recipient}>"
+    if notify or orcpt:
+        command += _parameter("NOTIFY", notify) + _parameter("ORCPT", orcpt)
+    return command
 
 
 def _parameter(name: str, value: str) -> str:

@@ -36,7 +36,10 @@ class Named(Generic[T]):
 
     def of(self, name: str) -> T:
         """Where to count what happened; it is traffic of that name."""
-        self.meet(name)
+        if name in self._seen:
+            self._seen[name] += 1
+        else:
+            self.meet(name)
         return self._named.get(name, self._other)
 
     def meet(self, name: str, times: int = 1) -> None:

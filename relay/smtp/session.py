@@ -57,6 +57,7 @@ class Session(asyncio.Protocol):
         "_patience",
         "_transport",
         "_unread",
+        "_write",
         "features",
         "limits",
         "served",
@@ -91,6 +92,7 @@ class Session(asyncio.Protocol):
             "data": timeouts.data, "content": timeouts.block, "dot": timeouts.dot,
         }  # fmt: skip
         self._transport = transport
+        self._write = transport.write
         self._loop = asyncio.get_running_loop()
         self._driver: Driver | None = None
         self._parser = ReplyParser()
@@ -163,7 +165,11 @@ class Session(asyncio.Protocol):
         self._unread = len(replies)
         for reply in replies:
             self._unread -= 1
-            self._heard(reply)
+            underway = self._current
+            if underway is None or reply.code == _UNAVAILABLE or self._outflow.task is not None:
+                self._heard_amiss(underway, reply)
+            elif (step := underway.take(reply)) is not Step.WAIT:
+                self._step(underway, step, reply)
             if self._over:
                 return
         if self._parser.fault:
@@ -236,9 +242,6 @@ class Session(asyncio.Protocol):
             self._asking = False
         return None
 
-    def _write(self, data: bytes) -> None:
-        self._transport.write(data)
-
     def _say_quit(self) -> None:
         if self._closing or self._over:
             return
@@ -248,17 +251,15 @@ class Session(asyncio.Protocol):
 
     # Hearing replies.
 
-    def _heard(self, reply: Reply) -> None:
-        underway = self._current
+    def _heard_amiss(self, underway: Underway | None, reply: Reply) -> None:
+        """A reply that answers no command."""
         if underway is None:
             # The 221 after QUIT, a 421 to an idle session, or talk out of turn.
             self._ended(str(reply))
         elif reply.code == _UNAVAILABLE:
             self._break(Failure(reply, Scope.HOST, underway.phase), answered=True)
-        elif self._outflow.task is not None:
+        else:
             self._interrupted(underway, reply)
-        elif (step := underway.take(reply)) is not Step.WAIT:
-            self._step(underway, step, reply)
 
     def _step(self, underway: Underway, step: Step, reply: Reply) -> None:
         if step is Step.DONE:

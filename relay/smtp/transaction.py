@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
@@ -43,7 +43,7 @@ class Transaction(Struct, frozen=True, eq=False):
     by_seconds: int = 0
     by_mode: str = ""
     #: The driver's own; the session does not look at it.
-    token: object = None
+    token: Any = None
 
 
 class Driver(Protocol):
