@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from relay.config import load_settings
-from relay.store.address import Address
+from relay.store.address import Address, split_url
 from relay.store.servers import Sentinels, single
 
 #: Seconds between two pumps, at most; and how many pumps there are in a lease, at least. Where
@@ -65,7 +65,7 @@ def broker_settings(url: str) -> dict[str, Any]:
 
 def kombu_url(url: str) -> str:
     """`unix:///path?db=1` as kombu's `redis+socket:`; any other URL of one server as it is."""
-    if urlsplit(url).scheme != "unix":
+    if split_url(url).scheme != "unix":
         return url
     address = Address.parse(url)
     return f"redis+socket://{_login(address)}{address.path}?virtual_host={address.db}"

@@ -10,7 +10,6 @@ from datetime import datetime
 from email.message import EmailMessage
 from types import TracebackType
 from typing import Self, Unpack
-from urllib.parse import urlsplit
 
 from relay.api.contract import Cancelled, Event, Rescheduled, Result, Status, Transport
 from relay.api.direct import Direct, DirectOptions
@@ -19,6 +18,7 @@ from relay.api.remote import Remote, RemoteOptions
 from relay.config import load_settings
 from relay.errors import ConfigError, SomeRefused
 from relay.mail.message import Message
+from relay.store.address import split_url
 from relay.submission import Accepted
 
 #: Messages in one batch of `submit_many`, and batches on their way at once.
@@ -157,7 +157,7 @@ def _batches(messages: Iterable[Given]) -> Iterator[list[Message]]:
 
 def transport(url: str, *, broker: str, token: str, timeout: float) -> Transport:
     """The way that a URL names. Raises ConfigError where the others do not go with it."""
-    scheme = urlsplit(url).scheme
+    scheme = split_url(url).scheme
     if scheme in ("http", "https"):
         if broker:
             raise ConfigError(["broker: does not go with an HTTP URL: leave it out"])

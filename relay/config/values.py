@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from typing import Annotated, Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlunsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
@@ -15,6 +15,7 @@ from relay.errors import ConfigError
 from relay.mail.extensions import ALL
 from relay.policy.shaping import rate_of
 from relay.policy.tls import policy_of
+from relay.store.address import split_url
 from relay.store.servers import CLUSTER_SCHEMES, SENTINEL_SCHEMES, servers_of
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -134,7 +135,7 @@ def url(*schemes: str) -> Callable[[str], str]:
     """A check that a URL has one of the schemes and a place to connect to, or several."""
 
     def check(text: str) -> str:
-        parts = urlsplit(text)
+        parts = split_url(text)
         if parts.scheme not in schemes:
             raise ValueError(f"must begin with {', '.join(f'{scheme}://' for scheme in schemes)}")
         if parts.scheme in (*SENTINEL_SCHEMES, *CLUSTER_SCHEMES):
@@ -158,7 +159,7 @@ def _check_several(text: str) -> None:
 
 def mask(text: str) -> str:
     """The URL with its password, in front of the host or in the query, shown as ***."""
-    parts = urlsplit(text)
+    parts = split_url(text)
     place = parts.netloc
     if parts.password:
         place = f"{parts.username or ''}:***@{place.rpartition('@')[2]}"

@@ -18,8 +18,8 @@ LONGEST_DOMAIN = 255
 LONGEST_LABEL = 63
 
 # All repetition is possessive, so that no input makes a pattern try again: matching is linear.
-# Where what is repeated may fail half-way it is `(?>(?:...)*)`: the same written `*+` does not go
-# back to before it in Python 3.11.2, which is Debian 12's, and so takes `a.@example.com-.`.
+# A group that is repeated is `(?>(?:...)*)`: the same written `*+` does not go back to before what
+# failed half-way in Python 3.11.2, which is Debian 12's, and so takes `a.@example.com-.`.
 _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _LABEL = r"[A-Za-z0-9][A-Za-z0-9-]*+(?<!-)"
 _DOMAIN = rf"{_LABEL}(?>(?:\.{_LABEL})*)"
@@ -29,7 +29,9 @@ _PLAIN = re.compile(rf"<({_DOT_STRING})@({_DOMAIN})>".encode())
 #: of either set (C0, DEL, C1) stand nowhere, not even quoted.
 _WIDE = r"\u00a0-\U0010ffff"
 _WIDE_DOT_STRING = rf"[{_ATEXT}{_WIDE}]++(?>(?:\.[{_ATEXT}{_WIDE}]++)*)"
-_LOCAL = re.compile(rf'{_WIDE_DOT_STRING}|"(?:[ !#-\[\]-~{_WIDE}]|\\[ -~])*+"')
+_LOCAL = re.compile(
+    rf'{_WIDE_DOT_STRING}|"[ !#-\[\]-~{_WIDE}]*+(?>(?:\\[ -~][ !#-\[\]-~{_WIDE}]*+)*)"'
+)
 _ROUTE = re.compile(rf"@{_DOMAIN}(?>(?:,@{_DOMAIN})*):")
 _DOMAIN_ONLY = re.compile(_DOMAIN)
 _WIDE_DOMAIN = re.compile(rf"[A-Za-z0-9.\-{_WIDE}]++")

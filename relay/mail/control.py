@@ -45,5 +45,5 @@ def _pattern(field: str) -> tuple[bytes, re.Pattern[bytes]]:
     """How the field begins, in lower case; and the whole field, its end and continuation lines
     (which no key has) included."""
     name = re.escape(field.encode())
-    whole = rb"^%b:((?:[^\r]|\r\n[ \t])*+)\r\n" % name
+    whole = rb"^%b:([^\r]*+(?>(?:\r\n[ \t][^\r]*+)*))\r\n" % name
     return b"%b:" % field.lower().encode(), re.compile(whole, re.IGNORECASE | re.MULTILINE)

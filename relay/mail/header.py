@@ -8,18 +8,19 @@ from collections.abc import Iterator
 
 from relay.mail.address import BadAddress, parse_mailbox
 
-# Possessive throughout: matching is linear, whatever comes in. See relay.mail.address for `(?>`.
-_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:[^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+\r\n")
+# Possessive or atomic throughout: matching is linear, whatever comes in. See relay.mail.address for
+# `(?>`.
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:[^\r\n]*+(?>(?:\r\n[ \t][^\r\n]*+)*)\r\n")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 #: A comment that no reader takes for anything else.
 _COMMENT = re.compile(r"\([^()<>@\"\\,;:]*+\)")
-_ITEM = re.compile(r'(?>(?:"(?:[^"\\]|\\.)*+"|[^",])*)')
-_WORDS = (
-    r'(?>(?:"(?:[^"\\]|\\[ -~])*+"|[A-Za-z0-9!#$%&\'*+/=?^_`{|}~.\u00a0-\U0010ffff-]++|[ \t]++)*)'
-)
-_NAMED = re.compile(rf'{_WORDS}<([^<>\s"]++|"(?:[^"\\]|\\[ -~])*+"@[^<>\s"]++)>[ \t]*+')
+_ITEM = re.compile(r'[^",]*+(?>(?:"[^"\\]*+(?>(?:\\.[^"\\]*+)*)"[^",]*+)*)')
+_QUOTED = r'"[^"\\]*+(?>(?:\\[ -~][^"\\]*+)*)"'
+_BARE = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\u00a0-\U0010ffff \t-]*+"
+_WORDS = rf"{_BARE}(?>(?:{_QUOTED}{_BARE})*)"
+_NAMED = re.compile(rf'{_WORDS}<([^<>\s"]++|{_QUOTED}@[^<>\s"]++)>[ \t]*+')
 _TLS_OPTIONAL = re.compile(
-    rb"(?:^|\n)TLS-Required:(?:[ \t]|\r\n[ \t])*+No[ \t]*+\r?$", re.IGNORECASE | re.MULTILINE
+    rb"(?:^|\n)TLS-Required:[ \t]*+(?>(?:\r\n[ \t]++)*)No[ \t]*+\r?$", re.IGNORECASE | re.MULTILINE
 )
 #: Characters of a From field that are looked at.
 _LONGEST_FROM = 10_000

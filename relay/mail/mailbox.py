@@ -12,7 +12,7 @@ from relay.mail.address import BadAddress, parse_mailbox
 #: Characters of a display name at most, so that a header line stays below 998 octets.
 LONGEST_NAME = 128
 
-_NAMED = re.compile(r'\s*+(?:"((?:[^"\\]|\\.)*+)"|([^<>"]*+))\s*+<([^<>]++)>\s*+')
+_NAMED = re.compile(r'\s*+(?:"([^"\\]*+(?>(?:\\.[^"\\]*+)*))"|([^<>"]*+))\s*+<([^<>]++)>\s*+')
 _PAIR = re.compile(r"\\(.)")
 _SPECIALS = re.compile(r'[()<>@,:;".\[\]\\]')
 _QUOTED = re.compile(r'(["\\])')

@@ -23,7 +23,7 @@ LONGEST_ENVID = 100
 LONGEST_ORCPT = 500
 
 _SIZE = re.compile(rb"[0-9]{1,20}")
-_XTEXT = re.compile(rb"(?:[!-*,-<>-~]|\+(?:[2-6][0-9A-F]|7[0-9A-E]))++")
+_XTEXT = re.compile(rb"(?=[!-<>-~])[!-*,-<>-~]*+(?>(?:\+[2-7][0-9A-F](?<!7F)[!-*,-<>-~]*+)*)")
 _HEX = re.compile(r"\+([0-9A-F]{2})")
 _ADDRESS_TYPE = re.compile(rb"[A-Za-z0-9-]{1,60}+")
 _HOLD_FOR = re.compile(rb"[0-9]{1,9}")

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 import ssl
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote
 
 from msgspec import Struct
 
 from relay.errors import ConfigError
 
+#: RFC 3986 appendix B.
+_URL = re.compile(r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 #: The scheme that Celery's broker URLs have for a unix socket.
 _SOCKET_SCHEMES = ("unix", "redis+socket", "socket")
 _VERIFY = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none": ssl.CERT_NONE}
+
+
+def split_url(url: str) -> SplitResult:
+    """A URL's parts. Where several hosts stand in it, `urlsplit` takes them for one with a bad
+    address in brackets, and raises ValueError in newer versions of Python."""
+    found = _URL.fullmatch(url)
+    scheme, *others = found.groups("") if found else ("",) * 5
+    return SplitResult(scheme.lower(), *others)
 
 
 class Address(Struct, frozen=True):
@@ -32,7 +43,7 @@ class Address(Struct, frozen=True):
     @classmethod
     def parse(cls, url: str) -> Address:
         """The address a URL names. Raises ConfigError, without repeating the password."""
-        parts = urlsplit(url)
+        parts = split_url(url)
         query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
         username, password = unquote(parts.username or ""), unquote(parts.password or "")
         try:

@@ -12,12 +12,12 @@ The login in front of the hosts is that of the primary and its replicas. `ssl_ce
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, unquote
 
 from msgspec import Struct, structs
 
 from relay.errors import ConfigError
-from relay.store.address import Address
+from relay.store.address import Address, split_url
 
 SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
 CLUSTER_SCHEMES = ("redis+cluster", "rediss+cluster")
@@ -73,20 +73,20 @@ Servers = Single | Cluster
 
 def servers_of(url: str) -> Servers:
     """The servers that a URL names. Raises ConfigError, without repeating the password."""
-    if urlsplit(url).scheme in CLUSTER_SCHEMES:
+    if split_url(url).scheme in CLUSTER_SCHEMES:
         return _cluster(url)
     return single(url)
 
 
 def single(url: str) -> Single:
     """The same where a cluster will not do. Raises ConfigError."""
-    if urlsplit(url).scheme in SENTINEL_SCHEMES:
+    if split_url(url).scheme in SENTINEL_SCHEMES:
         return _sentinels(url)
     return Address.parse(url)
 
 
 def _cluster(url: str) -> Cluster:
-    parts = urlsplit(url)
+    parts = split_url(url)
     if parts.path.strip("/") not in ("", "0"):
         raise ConfigError([f"{parts.scheme}://: a cluster has no databases but 0"])
     template = _template(url, "")
@@ -95,7 +95,7 @@ def _cluster(url: str) -> Cluster:
 
 
 def _sentinels(url: str) -> Sentinels:
-    parts = urlsplit(url)
+    parts = split_url(url)
     query = {key: values[-1] for key, values in parse_qs(parts.query).items()}
     name, _, db = parts.path.strip("/").partition("/")
     template = _template(url, db or query.get("db", ""))
@@ -112,7 +112,7 @@ def _sentinels(url: str) -> Sentinels:
 
 def _template(url: str, db: str) -> Address:
     """What all servers of a URL have in common: login, TLS and database."""
-    parts = urlsplit(url)
+    parts = split_url(url)
     userinfo = parts.netloc.rpartition("@")[0]
     scheme = parts.scheme.partition("+")[0]
     one = parts._replace(scheme=scheme, netloc=f"{userinfo}@h" if userinfo else "h", path=f"/{db}")
@@ -124,7 +124,7 @@ def hosts_of(place: str, port: int) -> list[tuple[str, int]]:
     found = []
     for one in place.rpartition("@")[2].split(","):
         try:
-            parts = urlsplit(f"//{one}")
+            parts = split_url(f"//{one}")
             host, given = parts.hostname, parts.port
         except ValueError as error:
             raise ConfigError([f"the URL of the servers: {error}"]) from None
