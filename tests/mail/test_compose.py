@@ -58,7 +58,7 @@ def test_a_plain_message_is_what_it_says() -> None:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(subject=LINE, name=LINE, extra=LINE)
 def test_header_fields_read_as_they_were_written(subject: str, name: str, extra: str) -> None:
     name = " ".join(name.replace('"', "").replace("<", "").replace(">", "").split())
@@ -72,7 +72,7 @@ def test_header_fields_read_as_they_were_written(subject: str, name: str, extra:
     assert author.display_name.split() == name.replace("\\", "").split()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=TEXT, html=TEXT)
 def test_bodies_read_as_they_were_written(text: str, html: str) -> None:
     found = parsed(simple(text=text, html="<p>" + html))
