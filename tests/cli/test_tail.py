@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,15 @@ async def queue(store_url: str) -> AsyncIterator[QueueStore]:
     await client.start()
     yield QueueStore(client)
     await client.close()
+
+
+@pytest.fixture
+def obeyed() -> Iterator[None]:
+    """Programs obey Ctrl-C: those that a shell runs in the background ignore it, and so do all that
+    they start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 async def delivered(queue: QueueStore, domain: str) -> str:
@@ -63,6 +72,7 @@ async def test_what_happens_while_it_follows_is_told(queue: QueueStore) -> None:
     await following.aclose()
 
 
+@pytest.mark.usefixtures("obeyed")
 async def test_it_prints_a_line_an_event_and_ends_with_ctrl_c(
     queue: QueueStore, store_url: str, tmp_path: Path
 ) -> None:
