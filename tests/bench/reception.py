@@ -27,8 +27,9 @@ import psutil  # type: ignore[import-untyped]
 import trustme
 import uvloop
 
+from tests.support.ports import free_port
 from tests.support.relay import command, environment
-from tests.support.valkey import BROKER_OPTIONS, STORE_OPTIONS, ValkeyServer, free_port
+from tests.support.valkey import BROKER_OPTIONS, STORE_OPTIONS, ValkeyServer
 
 MESSAGES, SESSIONS, ROUNDS = int(os.environ.get("MESSAGES", "20000")), 20, 3
 _HEAD = b"From: ann@bench.test\r\nTo: b@d.test\r\nSubject: x\r\n"

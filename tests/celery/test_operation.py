@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.celery.conftest import StartWorker
-from tests.support.valkey import ValkeyServer, free_port
+from tests.support.ports import free_port
+from tests.support.valkey import ValkeyServer
 from tests.support.worker import ROOT, Client, Worker, eventually
 
 

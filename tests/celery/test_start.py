@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 
-from tests.support.valkey import STORE_OPTIONS, ValkeyServer, free_port
+from tests.support.ports import free_port
+from tests.support.valkey import STORE_OPTIONS, ValkeyServer
 
 
 def start(store: str, broker: str) -> subprocess.CompletedProcess[str]:

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from tests.support.dns import DnsServer, Zone
+from tests.support.ports import free_port
 from tests.support.relay import relay
-from tests.support.valkey import free_port
 
 ZONES = {"out.example": Zone(a=["8.0.0.1"]), "1.0.0.8.in-addr.arpa": Zone(ptr=["out.example."])}
 

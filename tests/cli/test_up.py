@@ -14,7 +14,7 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from tests.support.relay import relay
-from tests.support.up import Up, eventually
+from tests.support.up import READY, Up, eventually
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_no_child_outlives_it_even_when_it_is_killed(data: Path) -> None:
         up.end()
     up.start()
     try:
-        up.wait_for("stop ")
+        up.wait_for(READY)
     finally:
         assert up.end() == 0
 

@@ -24,7 +24,7 @@ from relay.policy.endpoint import Endpoint
 from relay.store.client import StoreClient
 from relay.store.roster import Roster
 from tests.support.dns import DnsServer, Zone
-from tests.support.valkey import free_port
+from tests.support.ports import free_port
 
 RSA_2048 = base64.b64encode(b"k" * 294).decode()
 RSA_1024 = base64.b64encode(b"k" * 162).decode()

@@ -21,11 +21,11 @@ import pytest
 from relay.store.codec import Flag, Place, Stored, decode_stored
 from tests.dashboards.stage import LARGE, batch_over_http
 from tests.support.metered import Metered
+from tests.support.ports import free_port
 from tests.support.prometheus import ENVIRONMENT, Prometheus
 from tests.support.relay import ROOT
 from tests.support.site import Manner, Site
 from tests.support.source import eventually, post, submit
-from tests.support.valkey import free_port
 
 PAGE = (ROOT / "docs" / "operations" / "drill.md").read_text("utf-8")
 #: Workers that may die of the poisoned message.

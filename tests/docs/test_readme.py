@@ -15,10 +15,11 @@ import pytest
 
 from tests.docs.conftest import Sandbox
 from tests.support.documents import README, Block, blocks, commands
+from tests.support.ports import free_port
 from tests.support.programs import program
 from tests.support.relay import command, environment, relay
 from tests.support.up import eventually
-from tests.support.valkey import ValkeyServer, free_port
+from tests.support.valkey import ValkeyServer
 
 BLOCKS = blocks(README)
 SUBMIT = [block for block in BLOCKS if block.section == "Submit"]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.postfix import Postfix
 from tests.support.site import Site
 from tests.support.source import post, submit
 from tests.support.system import System
-from tests.support.valkey import free_port
 
 DOMAIN, ADDRESS = "postfix.test", "127.0.4.1"
 

@@ -13,11 +13,11 @@ from itertools import count
 import pytest
 
 from relay.mail.address import parse_path
+from tests.support.ports import free_port
 from tests.support.site import Site, Taken
 from tests.support.smuggling import VARIANTS, smuggling
 from tests.support.source import without_trace
 from tests.support.system import System
-from tests.support.valkey import free_port
 
 INSIDER, OUTSIDER = "127.0.0.1", "127.0.0.9"
 _NUMBERS = count()

@@ -16,10 +16,11 @@ from typing import Any, Self
 
 from tests.faults.proxy import Point, Proxy, Switchboard, Tap, Trap
 from tests.faults.taps import HostTap, StoreTap
+from tests.support.ports import free_port
 from tests.support.relay import command
 from tests.support.site import Site
 from tests.support.system import Process, System
-from tests.support.valkey import ValkeyServer, free_port
+from tests.support.valkey import ValkeyServer
 
 #: Leases of 2 s and transactions of up to 6 s stand for 30 s and 90 s: the same ratio.
 LEASE_S = 2.0

@@ -15,6 +15,7 @@ import pytest
 from relay.lookup.answers import Addresses, Hosts, LookupFailed, NoAddress, NoSuchDomain, NullMx
 from tests.lookup.conftest import MakeResolver, Serve
 from tests.support.dns import Zone
+from tests.support.ports import free_port
 
 KNOT = """
 server:
@@ -57,12 +58,6 @@ def binary(name: str) -> str:
         assert "CI" not in os.environ, f"{name} is missing"
         pytest.skip(f"{name} is not installed")
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as tcp:
-        tcp.bind(("127.0.0.1", 0))
-        return int(tcp.getsockname()[1])
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

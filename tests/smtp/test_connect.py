@@ -19,7 +19,8 @@ from relay.smtp.session import Session
 from tests.smtp.build import CONTENT, message, options, session_with, target
 from tests.support.driver import Finished, Recorder
 from tests.support.mx import HANG_UP, STALL, Answer, Mx, Taken
-from tests.support.sink import Sink, free_port
+from tests.support.ports import free_port
+from tests.support.sink import Sink
 
 IMPATIENT = Timeouts(connect=0.3, greeting=0.3, ehlo=0.3, starttls=0.3)
 

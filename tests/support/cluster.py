@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import random
-import socket
 from typing import Any
 
 from relay.store.keys import slot_of
+from tests.support.ports import free_port
 from tests.support.source import eventually
 from tests.support.valkey import IN_MEMORY, STORE_OPTIONS, ValkeyServer
 
@@ -33,11 +32,9 @@ class ClusterStore:
     def __init__(self, replicas: int = 0, **options: str) -> None:
         chosen = _OPTIONS | {key.replace("_", "-"): value for key, value in options.items()}
         self.nodes = [
-            ValkeyServer(home=IN_MEMORY, **chosen | {"cluster-port": str(_port())})
+            ValkeyServer(home=IN_MEMORY, **chosen | {"cluster-port": str(free_port())})
             for _ in range(3 * (1 + replicas))
         ]
-        for node in self.nodes:
-            node.port = _port()
 
     def start(self) -> ClusterStore:
         """Start the nodes, have them meet where they never did, and wait until all agree."""
@@ -143,15 +140,6 @@ class ClusterStore:
         """End all, and delete their data."""
         for node in self.nodes:
             node.remove()
-
-
-def _port() -> int:
-    """A free port that no client is given as its own: a node needs two, and keeps them."""
-    while True:
-        port = random.randrange(12_000, 32_000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def _text(key: str | bytes | int) -> str:

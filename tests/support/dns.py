@@ -14,6 +14,7 @@ As a process, for tests that start processes: every domain has its own MX at the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import selectors
 import socket
@@ -223,7 +224,8 @@ class DnsServer:
 
     def _one_connection(self) -> None:
         connection, _ = self._tcp.accept()
-        with connection:
+        # Whoever says nothing, or hangs up, does not end the server for all.
+        with connection, contextlib.suppress(OSError, dns.exception.DNSException):
             connection.settimeout(5)
             reader = connection.makefile("rb")
             with reader:

