@@ -26,7 +26,8 @@ from relay.mail.transaction import MessageReceived
 _log = logging.getLogger(__name__)
 
 # As in relay.mail.stream: found once, not with every line.
-_CONTENT, _CHECKING, _HANDSHAKE = State.CONTENT, State.CHECKING, State.HANDSHAKE
+_CONTENT, _CHUNKS = State.CONTENT, State.CHUNKS
+_CHECKING, _HANDSHAKE = State.CHECKING, State.HANDSHAKE
 
 #: Seconds that a client has to take its last replies before the connection is cut.
 LINGER = 10.0
@@ -243,11 +244,12 @@ class Connection(Handover):
             self._begin_tls()
 
     def _await_more(self) -> None:
-        if self._waiting:
+        state = self._receiver.state
+        if self._admitting is not None or state is _CHECKING:
             self._set_reading()
             return
         # Nearly every command ends here with nothing to do, so only what changed is looked at.
-        if self._content_since or self._receiver.content_open:
+        if self._content_since or state is _CONTENT or state is _CHUNKS:
             self._account_for_content()
         if self._at_end:
             self._close()

@@ -24,7 +24,9 @@ _ATEXT = r"A-Za-z0-9!#$%&'*+/=?^_`{|}~\-"
 _LABEL = r"[A-Za-z0-9][A-Za-z0-9-]*+(?<!-)"
 _DOMAIN = rf"{_LABEL}(?>(?:\.{_LABEL})*)"
 _DOT_STRING = rf"[{_ATEXT}]++(?>(?:\.[{_ATEXT}]++)*)"
-_PLAIN = re.compile(rf"<({_DOT_STRING})@({_DOMAIN})>".encode())
+#: What nearly all paths look like, as a pattern: local part and domain are what `plain_path` takes.
+PLAIN_PATH = rf"<({_DOT_STRING})@({_DOMAIN})>".encode()
+_PLAIN = re.compile(PLAIN_PATH)
 #: The same beyond ASCII (RFC 6531 section 3.3), the local part bare or quoted. Control characters
 #: of either set (C0, DEL, C1) stand nowhere, not even quoted.
 _WIDE = r"\u00a0-\U0010ffff"
@@ -63,11 +65,15 @@ def parse_path(line: bytes, start: int = 0, *, smtputf8: bool = False) -> Path |
     found = _PLAIN.match(line, start)
     if found is None:
         return _full_path(line, start, smtputf8)
-    local, domain = found[1], found[2]
-    trouble = _too_long(len(local), domain.decode())
-    if trouble:
-        return BadAddress(trouble)
-    return Path(f"{local.decode()}@{domain.decode().lower()}", found.end())
+    address = plain_path(*found.groups())
+    return Path(address, found.end()) if isinstance(address, str) else address
+
+
+def plain_path(local: bytes, domain: bytes) -> str | BadAddress:
+    """The canonical form of what matched PLAIN_PATH."""
+    name = domain.decode().lower()
+    trouble = _too_long(len(local), name)
+    return BadAddress(trouble) if trouble else f"{local.decode()}@{name}"
 
 
 def parse_mailbox(text: str, *, smtputf8: bool = False) -> str | BadAddress:

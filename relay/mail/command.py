@@ -14,7 +14,14 @@ from functools import lru_cache
 from msgspec import Struct
 
 from relay.mail import answers
-from relay.mail.address import BadAddress, Path, parse_path, plain_address
+from relay.mail.address import (
+    PLAIN_PATH,
+    BadAddress,
+    Path,
+    parse_path,
+    plain_address,
+    plain_path,
+)
 from relay.mail.login import LONGEST_LINE as LONGEST_LOGIN
 from relay.mail.reply import Reply
 from relay.mail.wishes import NO_WISHES, Wishes, mail_wishes, recipient_wishes, xtext
@@ -134,6 +141,8 @@ _PARAMETER = re.compile(rb" +([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([!-<>-~]++))?")
 _CONTROL = re.compile(rb"[\0-\x1f\x7f]")
 _FROM = re.compile(rb" FROM: *", re.IGNORECASE)
 _TO = re.compile(rb" TO: *", re.IGNORECASE)
+#: A whole RCPT line without parameters, as nearly all are.
+_PLAIN_RCPT = re.compile(rb"RCPT TO: *+" + PLAIN_PATH, re.IGNORECASE)
 _BDAT = re.compile(rb" +([0-9]{1,18})(?: +(LAST))? *", re.IGNORECASE)
 _AUTH = re.compile(rb" +([A-Za-z0-9_-]{1,20})(?: +([A-Za-z0-9+/=]++))? *")
 
@@ -170,6 +179,10 @@ def _mail(line: bytes) -> Command:
 
 
 def _rcpt(line: bytes) -> Command:
+    plain = _PLAIN_RCPT.fullmatch(line)
+    if plain is not None:
+        address = plain_path(*plain.groups())
+        return Rcpt(address) if isinstance(address, str) else _bad_address("5.1.3", address)
     path = _path_after(_TO, line)
     if not isinstance(path, Path):
         return _bad_address("5.1.3", path)

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
+from relay.mail.header import section_end
+
 
 def with_keyword(
     *, extended: bool, secure: bool, authenticated: bool = False, smtputf8: bool = False
@@ -58,8 +60,10 @@ def hops(content: bytes) -> int:
 
     `content` is the first chunk; what is beyond it is not counted.
     """
-    if content.startswith(b"\r\n"):
-        return 0
-    end = content.find(b"\r\n\r\n")
-    head = (content if end < 0 else content[:end]).lower()
-    return head.count(b"\r\nreceived:") + head.startswith(b"received:")
+    return received_fields(content[: section_end(content)])
+
+
+def received_fields(section: bytes) -> int:
+    """How many stand in that header section."""
+    lowered = section.lower()
+    return lowered.count(b"\r\nreceived:") + lowered.startswith(b"received:")

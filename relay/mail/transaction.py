@@ -15,7 +15,7 @@ from relay.mail.envelope import Envelope, Recipient
 from relay.mail.extensions import Extension
 from relay.mail.header import authors, fields, lets_tls_fail, section_end
 from relay.mail.reply import Reply
-from relay.mail.trace import hops
+from relay.mail.trace import received_fields
 from relay.mail.wishes import NO_WISHES, Wishes
 
 #: Asked for each recipient, with the sender: None, or the reply that refuses it.
@@ -231,7 +231,7 @@ class Transaction:
         options, rights = self._options, self.rights
         if len(section) > options.header_size:
             return answers.HEADER_TOO_LARGE
-        if hops(section) > options.hops:
+        if received_fields(section) > options.hops:
             return answers.LOOP
         if rights is None or rights.anybody:
             malformed = options.fixes and fields(section) is None

@@ -52,7 +52,11 @@ def notify_of(recipients: Sequence[Recipient]) -> tuple[tuple[str, str], ...]:
 
 def asks_for_failures(sender: str, recipients: Iterable[Recipient]) -> bool:
     """Whether the sender is to hear of a failure of any of them."""
-    return any(wanted(sender, recipient.notify, "bounced") for recipient in recipients)
+    return bool(sender) and any(map(_asks_for_failures, recipients))
+
+
+def _asks_for_failures(recipient: Recipient) -> bool:
+    return _ASKED_BY["bounced"] in _keywords(recipient.notify)
 
 
 def hears_of_lateness(sender: str, recipients: Iterable[Recipient]) -> bool:
