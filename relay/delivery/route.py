@@ -12,6 +12,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 
 from msgspec import Struct
@@ -45,6 +46,9 @@ from relay.smtp.options import Target
 _FIXED = 3600.0
 #: How long it is kept at most that none of a domain's hosts may be used, in seconds.
 _UNSAFE = 300.0
+
+#: Addresses whose verdict by the settings is kept.
+_MOST_JUDGED = 10_000
 
 
 class RouteOptions(Struct, frozen=True):
@@ -122,6 +126,8 @@ class Router:
         self._allowed = networks(self._options.allowed)
         self._own_names = frozenset(normal(name) for name in self._options.own_names)
         self._own = frozenset(ip_address(address) for address in self._options.own_addresses)
+        # Judged anew it would be at each route and twice at each connection.
+        self._judged = lru_cache(maxsize=_MOST_JUDGED)(self._judge)
         self._kept: Cache[str, _Kept] = Cache(self._options.cache_size)
         self._finding: dict[str, asyncio.Task[Route | RouteFailure]] = {}
 
@@ -145,12 +151,17 @@ class Router:
 
     def refusal(self, address: str) -> str:
         """Why the address of a host that the DNS named may not be connected to; "" if it may."""
+        why, target, where_own = self._judged(address)
+        return why or (where_own if where_own and self._is_own(target) else "")
+
+    def _judge(self, address: str) -> tuple[str, str, str]:
+        """Why an address is refused whoever has it; what it is in plain; and why where it is this
+        machine's."""
         why = refusal(address, allowed=self._allowed, own=self._own)
         if why:
-            return why
+            return why, "", ""
         target = plain(ip_address(address))
-        own = {target} if self._is_own(str(target)) else ()
-        return refusal(address, allowed=self._allowed, own=own)
+        return "", str(target), refusal(address, allowed=self._allowed, own={target})
 
     def may_connect(self, address: str) -> bool:
         """The check to make once more on the address of a connection.

@@ -37,6 +37,11 @@ _LONGEST_CHAIN = 16
 _TEXT, _MOST_TEXT = b"v=STSv1", 512
 #: Octets of a TLSA record's data: a certificate may be whole in it.
 _LARGEST_TLSA = 8192
+#: What begins a label is its length below the first, or from the second on points elsewhere; and
+#: octets of a name (RFC 1035 sections 3.1 and 4.1.4).
+_ONE_LABEL, _POINTS, _LONGEST_NAME = 0x40, 0xC0, 255
+#: Of one name, as dnspython allows.
+_MOST_POINTERS = 16
 
 Record = tuple[int, str] | str | Tlsa
 
@@ -215,11 +220,39 @@ def _life(ttl: int) -> int:
 
 
 def _name(parser: dns.wire.Parser) -> str:
-    labels = parser.get_name(decompress=True).labels
+    """A name, its compression followed (RFC 1035 section 4.1.4): dnspython's own reading of one
+    costs as much as all else about an answer. Raises DNSException."""
+    octets, start, end = parser.wire, parser.current, parser.end
+    at, behind, size, pointers = start, 0, 1, 0
+    labels: list[bytes] = []
+    while count := _octet(octets, at, end):
+        at += 1
+        if count < _ONE_LABEL:
+            size += 1 + count
+            if size > _LONGEST_NAME or at + count > end:
+                raise dns.name.NameTooLong
+            labels.append(octets[at : at + count])
+            at += count
+        elif count >= _POINTS:
+            target = (count & ~_POINTS) << 8 | _octet(octets, at, end)
+            pointers += 1
+            if target >= start or pointers > _MOST_POINTERS:
+                raise dns.name.BadPointer
+            # Only ever to what is before, and up to where this began, so that it ends.
+            behind, end, start, at = behind or at + 1, start, target, target
+        else:
+            raise dns.name.BadLabelType
+    parser.seek(behind or at + 1)
     if any(b"." in label for label in labels):
         # A dot within a label would make it look like two: no such host exists.
         return "\\"
-    return b".".join(labels[:-1]).decode("latin-1").lower()
+    return b".".join(labels).decode("latin-1").lower()
+
+
+def _octet(octets: bytes, at: int, end: int) -> int:
+    if at >= end:
+        raise dns.exception.FormError
+    return octets[at]
 
 
 def _mail_host(parser: dns.wire.Parser) -> Record:

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import dns.exception
 import dns.flags
 import dns.message
+import dns.name
 import dns.rcode
 import dns.rrset
+import dns.wire
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -208,3 +211,34 @@ def test_noise_behind_the_question_is_read_or_malformed(noise: bytes) -> None:
     head[6:8] = b"\0\3"
     with suppress(Malformed):
         read(bytes(head) + noise, ASKED)
+
+
+#: Octets of which many begin a label or point to an earlier one.
+PIECES = st.one_of(
+    st.binary(min_size=1, max_size=5),
+    st.binary(min_size=1, max_size=63).map(lambda label: bytes((len(label),)) + label),
+    st.integers(0, 80).map(lambda at: bytes((0xC0, at))),
+    st.just(b"\0"),
+)
+
+
+@given(octets=st.lists(PIECES, min_size=1, max_size=12).map(b"".join), start=st.integers(0, 60))
+def test_a_name_is_read_as_dnspython_reads_it(octets: bytes, start: int) -> None:
+    start = min(start, len(octets))
+    theirs, ours = dns.wire.Parser(octets, start), dns.wire.Parser(octets, start)
+    try:
+        labels = theirs.get_name(decompress=True).labels
+    except dns.exception.DNSException:
+        with pytest.raises(dns.exception.DNSException):
+            wire._name(ours)
+        return
+    dotted = any(b"." in label for label in labels)
+    name = b".".join(labels[:-1]).decode("latin-1").lower()
+    assert wire._name(ours) == ("\\" if dotted else name)
+    assert ours.current == theirs.current
+
+
+def test_pointers_without_end_are_no_name() -> None:
+    chain = b"\0\0" + b"".join((0xC000 | at).to_bytes(2, "big") for at in range(0, 600, 2))
+    with pytest.raises(dns.name.BadPointer):
+        wire._name(dns.wire.Parser(chain, len(chain) - 2))
