@@ -2,7 +2,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON ?= python3
+# Which one is taken where none is named: tools/venv.
+PYTHON ?=
 DATA ?= data
 
 VENV := .venv
@@ -124,7 +125,7 @@ fuzzer: $(DEV)
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(INSTALL) '.[dev,fuzz]' || echo "There is no atheris for this Python."
 
 $(BIN)/python:
-	@tools/venv $(PYTHON) $(VENV)
+	@tools/venv "$(PYTHON)" $(VENV)
 
 # Where they cannot be had, their tests are skipped; in CI nothing is.
 .PHONY: peers
