@@ -94,8 +94,9 @@ def _late_ms(common: Delivery, recipients: tuple[Recipient, ...]) -> int:
 
     One that is late already was reported by whoever had it then.
     """
-    due = common.by_mode.startswith("N") and common.by_ms > common.accepted_ms
-    return common.by_ms if due and hears_of_lateness(common.sender, recipients) else 0
+    if common.by_ms <= common.accepted_ms or not common.by_mode.startswith("N"):
+        return 0
+    return common.by_ms if hears_of_lateness(common.sender, recipients) else 0
 
 
 def _record(submission: Submission, accepted_ms: int, size: int, deliveries: int) -> Record:
