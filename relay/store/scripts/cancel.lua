@@ -10,6 +10,7 @@
 -- USES delivery
 -- USES lanes
 -- USES final
+-- USES named
 -- USES pick
 shares = KEYS[13]
 local deliveries, later, held, events = KEYS[1], KEYS[2], KEYS[6], KEYS[12]
@@ -36,11 +37,7 @@ local function cancel(id, record, contents)
   return 'cancelled'
 end
 
-local key = 14
-for at = 2, #ARGV, 2 do
-  local record, contents = KEYS[key], {}
-  for k = 1, tonumber(ARGV[at + 1]) do contents[k] = KEYS[key + k] end
-  key = key + 1 + #contents
+for at, record, contents in each_named(14, 2, 2) do
   answer[#answer + 1] = cancel(ARGV[at], record, contents)
 end
 if #told > 0 then redis.call('XADD', events, '*', unpack(told)) end

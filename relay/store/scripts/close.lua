@@ -6,17 +6,15 @@
 -- Said twice: 'done'.
 -- USES delivery
 -- USES final
+-- USES named
 local FIELDS, FIRST = 3, 2
 shares = KEYS[1]
 local retention = tonumber(ARGV[1])
 if not retention or #ARGV < FIRST or (#ARGV - FIRST + 1) % FIELDS ~= 0 then
   return redis.error_reply('ARGUMENTS close: arguments are missing')
 end
-local answer, key = {}, 2
-for at = FIRST, #ARGV, FIELDS do
-  local record, contents = KEYS[key], {}
-  for k = 1, tonumber(ARGV[at + 2]) do contents[k] = KEYS[key + k] end
-  key = key + 1 + #contents
+local answer = {}
+for at, record, contents in each_named(2, FIRST, FIELDS) do
   if redis.call('HDEL', record, 'k' .. string.sub(ARGV[at], 22) .. '.' .. ARGV[at + 1]) == 1 then
     redis.call('HINCRBY', record, 'k', -1)
     drop_content(record, contents, retention)

@@ -11,6 +11,7 @@
 -- USES delivery
 -- USES lanes
 -- USES final
+-- USES named
 shares = KEYS[13]
 local deliveries, later, held, age, expiry, events, late = KEYS[1], KEYS[2], KEYS[6], KEYS[10], KEYS[11], KEYS[12], KEYS[14]
 keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = KEYS[3], KEYS[4], KEYS[5], KEYS[7], KEYS[8], KEYS[9]
@@ -49,11 +50,8 @@ local function tell_late(id, record, value)
   told[#told + 1] = 'L0'
 end
 
-local key = 15
-for at = FIRST, #ARGV, 2 do
-  local id, record, contents = ARGV[at], KEYS[key], {}
-  for k = 1, tonumber(ARGV[at + 1]) do contents[k] = KEYS[key + k] end
-  key = key + 1 + #contents
+for at, record, contents in each_named(15, FIRST, 2) do
+  local id = ARGV[at]
   given[id] = true
   local value = redis.call('HGET', deliveries, id)
   local d = value and read(value)
