@@ -56,7 +56,9 @@ class Staff:
         #: When more connections than there are may be asked for, and the next wait for that.
         self._widen_at = 0.0
         self._window_rest = _WINDOW_REST
-        self._narrow_at = 0.0  # when more were refused
+        #: When more were refused, and how many transactions were answered since.
+        self._narrow_at = 0.0
+        self._answered = 0
         #: Why nothing may begin before `_not_before`.
         self._reason = ""
         #: The same as a label: window or breaker.
@@ -234,9 +236,11 @@ class Staff:
         self._spare += grant.fresh
         self._path.allowance += grant.deliveries
         if len(grant.fresh) < len(ask.fresh):
-            # The window is used up; successes may widen it soon.
+            # The window is used up: successes widen it, or others give connections back.
             self._narrow_at = self._desk.loop.time()
-            self._widen_at = self._narrow_at + self._window_rest
+            self._answered = 0
+            rest = self._window_rest if self.others.present else _LONGEST_WINDOW_REST
+            self._widen_at = self._narrow_at + rest
             self._window_rest = min(self._window_rest * 2, _LONGEST_WINDOW_REST)
             if self.others.present:
                 # Others have some of the connections, and may have them idle.
@@ -292,8 +296,10 @@ class Staff:
     def succeeded(self, session: Session) -> None:
         """A transaction went its whole way."""
         self.successes += 1
+        self._answered += 1
         now = self._desk.loop.time()
-        if self._widen_at > now:
+        # As many successes as a window holds widen it by one.
+        if self._answered >= len(self.sessions) and self._widen_at > now:
             self._window_rest = _WINDOW_REST
             self._widen_at = min(self._widen_at, self._narrow_at + _WINDOW_REST)
             self._look_in(self._widen_at - now)
