@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from relay.delivery.path import EgressPath
 
 #: Where a transaction takes so long, in seconds, or others are at the site, a path that has run dry
-#: asks who waits for its sessions, no sooner than so long after it last did.
+#: asks who waits for its sessions; where others are, no sooner than so long after it last did.
 _SLOW = 0.05
-#: While others are at a site, idle sessions ask so often who waits, in seconds.
+#: While others are at a site, idle sessions ask so often who waits, in seconds; and where nobody is
+#: known to be, a path that has run dry does.
 _WHO_WAITS = 0.5
 
 
@@ -43,8 +44,9 @@ class Others:
 
     def _ask(self) -> None:
         now = self._desk.loop.time()
-        if now - self._asked_at < _SLOW:
-            self._ask_in(_SLOW)
+        pause = _SLOW if self.present else _WHO_WAITS
+        if now - self._asked_at < pause:
+            self._ask_in(pause)
         else:
             self._asked_at = now
             self._desk.leave(self._path, [], None, self._told)
