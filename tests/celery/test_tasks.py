@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+from kombu import Connection, Exchange, Message, Queue
 
 from relay.store.address import Address
 from relay.store.doorbell import Doorbell
 from tests.celery.conftest import StartWorker
 from tests.support.valkey import ValkeyServer
 from tests.support.worker import Client, Worker, eventually
+from workers import transport
 from workers.app import app
 
 
@@ -172,3 +174,47 @@ def test_a_hand_made_wake_up_has_all_headers_of_celerys_own(
     theirs, ours = json.loads(raw), json.loads(wake_up(["0/a.example"], "relay"))
     assert set(theirs["headers"]) - set(ours["headers"]) == set()
     assert set(theirs["properties"]) - set(ours["properties"]) == {"body_encoding"}
+
+
+def unnoted(producer: Client, broker: ValkeyServer) -> bool:
+    """Whether a worker has taken all there is, and the broker knows nothing of it any more."""
+    return producer.waiting() == 0 and broker.command("HLEN", "unacked") == 0
+
+
+def test_a_wake_up_is_not_noted_in_the_broker_and_a_submission_is(
+    start_worker: StartWorker, own_producer: Client, own_broker: ValkeyServer
+) -> None:
+    worker = start_worker("--concurrency=1")
+    own_producer.send("test.sleep", 5, "in its way")
+    worker.wait_for("began")
+    own_producer.send("relay.drain", ["0/a.example"])
+    eventually(lambda: unnoted(own_producer, own_broker), "taken, and kept in the process alone")
+    assert worker.notes("drain") == []
+    worker.wait_for("drain")
+    own_producer.send("test.sleep", 5, "in its way again")
+    worker.wait_for("began", 2)
+    own_producer.send("relay.submit", kwargs={"tenant": "t"})
+    eventually(lambda: own_broker.command("HLEN", "unacked") == 1, "noted before it is done")
+    worker.wait_for("submit")
+    eventually(lambda: own_broker.command("HLEN", "unacked") == 0, "acknowledged")
+
+
+def test_wake_ups_that_were_not_begun_are_put_back_when_a_worker_ends(
+    own_producer: Client, own_broker: ValkeyServer
+) -> None:
+    transport.install()
+    taken: list[Message] = []
+    with Connection(own_broker.tcp_url) as connection:
+        for number in range(3):
+            own_producer.send("relay.drain", [f"0/d{number}.example"])
+        queue = Queue("relay", Exchange("relay"), routing_key="relay")
+        with connection.Consumer([queue], callbacks=[lambda _, message: taken.append(message)]):
+            while len(taken) < 3:
+                connection.drain_events(timeout=5)
+        assert unnoted(own_producer, own_broker)
+        begun, refused, _ = taken
+        begun.ack()
+        refused.requeue()
+        assert own_producer.waiting() == 1
+    eventually(lambda: own_producer.waiting() == 2, "put back")
+    assert own_broker.command("HLEN", "unacked") == 0
