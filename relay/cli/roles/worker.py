@@ -24,4 +24,6 @@ def worker(arguments: Namespace) -> NoReturn:
     # cost a second at the start: it is for clocks and revokes that tasks here have no use for.
     name = f"relay-{os.getpid()}@%h"
     options = ["--loglevel", settings.log.level, "--hostname", name, "--without-mingle"]
+    # Who watches takes a worker for gone after minutes; Celery's default tells every two seconds.
+    options += ["--heartbeat-interval", "10"]
     os.execve(sys.executable, [*celery, *options, *arguments.celery], env)  # noqa: S606

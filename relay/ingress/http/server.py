@@ -20,6 +20,8 @@ MOST_HEADER = 64 << 10
 HEADER_TIME = 15.0
 #: Seconds that an idle connection is kept.
 IDLE = 30
+#: Seconds between two looks at the clock.
+_TICK = 1.0
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
@@ -78,11 +80,25 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._ends = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and tell so."""
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        """Wait until it is to end. uvicorn looks ten times a second, which is most of what an idle
+        server costs; once is enough for the date in its answers."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TICK):
+                    await self._ends.wait()
+
+    def end(self) -> None:
+        """Take no more, and finish what is under way."""
+        self.should_exit = True
+        self._ends.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -132,6 +148,6 @@ class HttpServer:
 
     async def stop(self) -> None:
         """Take no more, finish what is under way, and end."""
-        self._server.should_exit = True
+        self._server.end()
         if self._serving is not None:
             await self._serving
