@@ -19,8 +19,6 @@ from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 
 #: The task that may be lost, by its name.
 _WAKE = "relay.drain"
-#: Seconds for which the broker is asked to wait for a task; kombu asks once a second, for nothing.
-_POLL = 5
 
 
 class QoS(redis.QoS):
@@ -96,14 +94,12 @@ class Transport(redis.Transport):
     """What redis://, rediss:// and redis+socket:// name in a worker."""
 
     Channel = Channel
-    brpop_timeout = _POLL
 
 
 class SentinelTransport(redis.SentinelTransport):
     """What sentinel:// names."""
 
     Channel = SentinelChannel
-    brpop_timeout = _POLL
 
 
 def install() -> None:

@@ -17,9 +17,8 @@ from relay.store.wire import ReplyError
 
 _log = log.logger("relay.store")
 
-#: Seconds between two looks: as a rule, where it is more than half full, and where this process
-#: accepted nothing since the last one.
-_INTERVAL, _CLOSER, _IDLE = 1.0, 0.1, 3.0
+#: Seconds between two looks, and where it is more than half full.
+_INTERVAL, _CLOSER = 1.0, 0.1
 #: It has room again when it is so much below the limit, as a share of it: not at the first message
 #: that leaves, or clients would be let in and turned away in turns.
 _MEMORY_GAP, _DISK_GAP = 0.05, 0.25
@@ -87,12 +86,7 @@ class Fullness:
                 self._found(await self.look())
             except (RelayError, ReplyError, OSError):
                 self._found("")
-            await asyncio.sleep(self._pause())
-
-    def _pause(self) -> float:
-        if self._scarce:
-            return _CLOSER
-        return _INTERVAL if self.reason or self._since else _IDLE
+            await asyncio.sleep(_CLOSER if self._scarce else _INTERVAL)
 
     async def look(self) -> str:
         """Why it is full now, "" where it is not."""
