@@ -19,6 +19,9 @@ _SHARE_OF_RAM = 0.5
 #: How often a second each looks at what expires, clients and itself (10 by default), which is most
 #: of what an idle one costs.
 _STORE_HZ, _BROKER_HZ = 5, 2
+#: What is delivered is soon forgotten, and with it nearly all of the file: it is written anew from
+#: so much on (64 MB by default, which a busy store writes in seconds), and read in seconds.
+_REWRITE_FROM = "256mb"
 #: glibc has seven freed pieces of each size reused at once, and what goes beyond oldest first: in a
 #: store that holds much, each of those is a cache miss. For a thousand, 30 MB are kept at most.
 _ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=1000"}
@@ -42,6 +45,7 @@ def store(place: Place, maxmemory: int) -> Program:
         appendonly="yes",
         appendfsync="always",
         no_appendfsync_on_rewrite="no",
+        auto_aof_rewrite_min_size=_REWRITE_FROM,
         save="",
         maxmemory=str(min(maxmemory or half, half)),
         maxmemory_policy="noeviction",
@@ -136,6 +140,8 @@ def _program(place: Place, name: str, directory: Path, **options: str) -> Progra
         "unixsocketperm": "700",
         "daemonize": "no",
         "set_proc_title": "no",
+        # A histogram of each command, those that scripts say included; nobody looks at it.
+        "latency_tracking": "no",
     }
     for key, value in (common | options).items():
         argv += [f"--{key.replace('_', '-')}", value]
