@@ -24,8 +24,8 @@ from relay.store.wire import ReplyError
 
 _log = log.logger("relay.exporter")
 
-#: Seconds between two readings.
-INTERVAL = 2.0
+#: Seconds between two readings: whoever scrapes does so no more often, as a rule.
+INTERVAL = 5.0
 #: Seconds that a call to the store may take; what an exporter's client is to have.
 PATIENCE = 5.0
 _STATES = ("later", "ready", "leased", "held")
