@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import smtplib
+import time
 
 from tests.support.site import Manner, Site
 from tests.support.source import Source, post
@@ -15,6 +16,8 @@ _VARIABLES = {"RELAY_RETRY__FIRST": "1s", "RELAY_STORE__MEMORY_HIGH": "0.6"}
 def test_intake_refuses_before_the_store_is_full_and_resumes_by_itself() -> None:
     with Site(keep=False) as site, System(site, _VARIABLES) as system:
         system.store.command("CONFIG", "SET", "maxmemory", str(40 * _MEGABYTE))
+        # Intake looks once a second: what comes before that it knows another limit for.
+        time.sleep(1.5)
         site.manners["full.test"] = Manner(rcpt="450 4.3.2 later")
         # Of several primaries each has a limit of its own.
         many = 200 * len(system.store.primaries)
