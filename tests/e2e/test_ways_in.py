@@ -191,7 +191,9 @@ def test_who_says_that_he_is_somebody_else_is_an_outsider_still(
         for line in (*lines, b"EHLO x\r\n", b"MAIL FROM:<ann@origin.test>\r\n"):
             last = client.say(line)
         if last:
-            assert client.say(b"RCPT TO:<spoofed@open.test>\r\n")[:2] in ("50", "55", "53")
+            # "": what it took for QUIT ended the session after that.
+            answer = client.say(b"RCPT TO:<spoofed@open.test>\r\n")[:2]
+            assert answer in ("50", "55", "53", "")
     nothing_went_to(site, system, "spoofed")
 
 
