@@ -163,6 +163,8 @@ class Client:
 
     def control(self, command: str, worker: Worker, **arguments: Any) -> Any:
         """One worker's answer to a control command."""
+        # What is broadcast before it listens is lost, and a command may not be said twice.
+        self.inspect("ping", worker)
         answers: Any = self.app.control.broadcast(
             command,
             arguments=arguments,
