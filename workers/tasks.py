@@ -10,6 +10,7 @@ from celery import shared_task
 from celery.exceptions import Reject
 
 from relay.errors import StoreUnavailable, SubmissionRefused
+from relay.store import wakeup
 from workers import runtime
 from workers.request import PrivateTask
 
@@ -17,7 +18,7 @@ from workers.request import PrivateTask
 _PAUSE = 1.0
 
 
-@shared_task(name="relay.drain")
+@shared_task(name=wakeup.TASK)
 async def drain(queues: Sequence[str]) -> None:
     """Hand these queues ("<partition>/<name>") to the engine. Said twice or never: harmless."""
     await runtime.engine().drain(queues)

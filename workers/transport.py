@@ -17,8 +17,7 @@ from typing import Any
 
 from kombu.transport import TRANSPORT_ALIASES, redis, virtual
 
-#: The task that may be lost, by its name.
-_WAKE = "relay.drain"
+from relay.store import wakeup
 
 
 class QoS(redis.QoS):
@@ -30,7 +29,7 @@ class QoS(redis.QoS):
 
     def append(self, message: Any, delivery_tag: str) -> None:
         """A task was taken."""
-        if message.headers.get("task") == _WAKE:
+        if message.headers.get("task") == wakeup.TASK:
             virtual.QoS.append(self, message, delivery_tag)
         else:
             super().append(message, delivery_tag)
@@ -62,7 +61,7 @@ class QoS(redis.QoS):
     def _wake(self, tag: str) -> Any:
         """The wake-up of that tag; None where it is none."""
         message = self._delivered.get(tag)
-        return message if message is not None and message.headers.get("task") == _WAKE else None
+        return message if message is not None and message.headers.get("task") == wakeup.TASK else None
 
 
 class Channel(redis.Channel):

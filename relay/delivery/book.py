@@ -43,8 +43,7 @@ class LeaseBook:
 
     def strike(self, lease: Lease) -> None:
         """The lease is over: settled, released or lost."""
-        held = self._leases.get(lease.id)
-        if held is lease or (held is not None and held.fence == lease.fence):
+        if self.holds(lease):
             del self._leases[lease.id]
             self._until.pop(lease.id, None)
             self._settling.discard(lease.id)
@@ -65,8 +64,7 @@ class LeaseBook:
 
     def left(self, lease: Lease) -> float:
         """Seconds for which the lease is surely ours; 0 where it was lost."""
-        held = self._leases.get(lease.id)
-        if held is not lease and (held is None or held.fence != lease.fence):
+        if not self.holds(lease):
             return 0.0
         return self._until.get(lease.id, 0.0) - now()
 

@@ -22,8 +22,10 @@ SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 1024
 
 
 def new_password() -> str:
-    """A password that nobody guesses."""
-    return secrets.token_urlsafe(24)
+    """A password that nobody guesses, and that no command line takes for an option."""
+    while (password := secrets.token_urlsafe(24)).startswith("-"):
+        pass
+    return password
 
 
 def new_token(name: str) -> str:

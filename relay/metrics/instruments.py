@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Self
+from typing import Any, Self
 
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -23,31 +23,42 @@ from prometheus_client.utils import floatToGoString
 _Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 
 
-class Counter(Collector):
-    """A counter, or a family of some by labels; a child is one of its own, not registered."""
+class _Instrument(Collector):
+    """One, or a family of some by labels; a child is one of its own, not registered.
 
-    def __init__(
-        self, name: str, says: str, labels: Iterable[str], registry: CollectorRegistry | None
-    ) -> None:
-        self._about = name, says, tuple(labels)
+    `about`: its name, what it says, and what else a child is made from.
+    """
+
+    def __init__(self, about: tuple[Any, ...], registry: CollectorRegistry | None) -> None:
+        self._about = about
         self._children: dict[tuple[str, ...], Self] = {}
-        self.value = 0.0
         if registry is not None:
             registry.register(self)
 
     def labels(self, *values: str) -> Self:
         """The one with these values of the labels."""
         if values not in self._children:
-            self._children[values] = type(self)(*self._about, None)
+            make: Callable[..., Self] = type(self)
+            self._children[values] = make(*self._about, None)
         return self._children[values]
+
+    def describe(self) -> Iterable[Metric]:
+        """The same, by which a registry finds a name that is there twice."""
+        return self.collect()
+
+
+class Counter(_Instrument):
+    """A counter."""
+
+    def __init__(
+        self, name: str, says: str, labels: Iterable[str], registry: CollectorRegistry | None
+    ) -> None:
+        self.value = 0.0
+        super().__init__((name, says, tuple(labels)), registry)
 
     def inc(self, amount: float = 1.0) -> None:
         """Count so many."""
         self.value += amount
-
-    def describe(self) -> Iterator[Metric]:
-        """The same, by which a registry finds a name that is there twice."""
-        return self.collect()
 
     def collect(self) -> Iterator[Metric]:
         """The family."""
@@ -58,8 +69,8 @@ class Counter(Collector):
         yield family
 
 
-class Histogram(Collector):
-    """The same for a histogram; `buckets` are upper bounds in rising order."""
+class Histogram(_Instrument):
+    """A histogram; `buckets` are upper bounds in rising order."""
 
     def __init__(
         self,
@@ -70,19 +81,10 @@ class Histogram(Collector):
         registry: CollectorRegistry | None,
     ) -> None:
         self._bounds = tuple(map(float, buckets))
-        self._about = name, says, self._bounds, tuple(labels)
-        self._children: dict[tuple[str, ...], Self] = {}
         self._slots = [0] * (len(self._bounds) + 1)
         self.sum = 0.0
         self._exemplars: dict[int, Exemplar] = {}
-        if registry is not None:
-            registry.register(self)
-
-    def labels(self, *values: str) -> Self:
-        """The one with these values of the labels."""
-        if values not in self._children:
-            self._children[values] = type(self)(*self._about, None)
-        return self._children[values]
+        super().__init__((name, says, self._bounds, tuple(labels)), registry)
 
     def observe(self, amount: float, exemplar: Mapping[str, str] | None = None) -> None:
         """Count an observation, with what may be shown as an example of its bucket."""
@@ -100,10 +102,6 @@ class Histogram(Collector):
             yield
         finally:
             self.observe(time.perf_counter() - began)
-
-    def describe(self) -> Iterator[Metric]:
-        """The same, by which a registry finds a name that is there twice."""
-        return self.collect()
 
     def collect(self) -> Iterator[Metric]:
         """The family."""

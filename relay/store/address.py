@@ -19,10 +19,15 @@ _VERIFY = {"required": ssl.CERT_REQUIRED, "optional": ssl.CERT_OPTIONAL, "none":
 
 def split_url(url: str) -> SplitResult:
     """A URL's parts. Where several hosts stand in it, `urlsplit` takes them for one with a bad
-    address in brackets, and raises ValueError in newer versions of Python."""
-    found = _URL.fullmatch(url)
-    scheme, *others = found.groups("") if found else ("",) * 5
-    return SplitResult(scheme.lower(), *others)
+    address in brackets, and raises ValueError in newer versions of Python.
+
+    Raises ValueError where a bracket is not closed.
+    """
+    found = _URL.fullmatch(url.strip())
+    scheme, place, *others = found.groups("") if found else ("",) * 5
+    if place.count("[") != place.count("]"):
+        raise ValueError("a bracket of an IPv6 address is missing")
+    return SplitResult(scheme.lower(), place, *others)
 
 
 class Address(Struct, frozen=True):

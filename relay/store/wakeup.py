@@ -11,12 +11,13 @@ from uuid import uuid4
 
 import msgspec
 
-_TASK = "relay.drain"
+#: The task that a wake-up is.
+TASK = "relay.drain"
 _encode = msgspec.json.encode
 
 #: What is the same in every wake-up; `%s`: id, id, queues for people, body, id, routing key, tag.
 _FORM = (
-    b'{"headers":{"lang":"py","task":"' + _TASK.encode() + b'","id":%s,"root_id":%s,'
+    b'{"headers":{"lang":"py","task":"' + TASK.encode() + b'","id":%s,"root_id":%s,'
     b'"parent_id":null,"group":null,"group_index":null,"retries":0,"timelimit":[null,null],'
     b'"eta":null,"expires":null,"shadow":null,"argsrepr":%s,"kwargsrepr":"{}","origin":"relay",'
     b'"ignore_result":true,"replaced_task_nesting":0,"stamped_headers":null,"stamps":{}},'

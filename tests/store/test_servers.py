@@ -66,6 +66,16 @@ def test_one_server_is_an_address() -> None:
     assert servers_of("redis://h:7/1") == Address(host="h", port=7, db=1)
 
 
+@pytest.mark.parametrize("url", ["redis://[::1:7/1", "redis+cluster://h1,[::1", "redis://::1]:7"])
+def test_a_bracket_that_is_missing_is_told(url: str) -> None:
+    with pytest.raises(ValidationError, match="bracket"):
+        StoreSettings(url=url)
+
+
+def test_blanks_around_a_url_are_not_part_of_it() -> None:
+    assert servers_of(" redis://h:7/1\n") == Address(host="h", port=7, db=1)
+
+
 @pytest.mark.parametrize("url", ["redis+sentinel://h1,,h2/m", "redis+sentinel://h1:x/m"])
 def test_a_damaged_url_is_refused_as_a_setting(url: str) -> None:
     with pytest.raises(ConfigError):

@@ -24,6 +24,7 @@ def worker(arguments: Namespace) -> NoReturn:
     # cost a second at the start: it is for clocks and revokes that tasks here have no use for.
     name = f"relay-{os.getpid()}@%h"
     options = ["--loglevel", settings.log.level, "--hostname", name, "--without-mingle"]
-    # Who watches takes a worker for gone after minutes; Celery's default tells every two seconds.
+    # Every two by default, which an idle worker has little else to do than. Who watches events is
+    # told how long it is, and takes a worker for gone after twice that.
     options += ["--heartbeat-interval", "10"]
     os.execve(sys.executable, [*celery, *options, *arguments.celery], env)  # noqa: S606
