@@ -61,7 +61,9 @@ class QoS(redis.QoS):
     def _wake(self, tag: str) -> Any:
         """The wake-up of that tag; None where it is none."""
         message = self._delivered.get(tag)
-        return message if message is not None and message.headers.get("task") == wakeup.TASK else None
+        return (
+            message if message is not None and message.headers.get("task") == wakeup.TASK else None
+        )
 
 
 class Channel(redis.Channel):
