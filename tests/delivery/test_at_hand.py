@@ -89,7 +89,7 @@ async def test_a_tenant_does_not_wait_behind_what_was_leased_for_another(
     monkeypatch.setattr(path_module, "_LONG_WAIT", 60.0)
     limits = Limits(initial=1, connections=1)
     async with (
-        Mx(delays={".": 0.01}) as server,
+        Mx(delays={".": 0.05}) as server,
         Worker(store_url, {"a.example": f"127.0.0.1:{server.port}"}, Manner(limits=limits)) as one,
     ):
         await one.submit("bulk@a.example", 3, tenant="bulk")
