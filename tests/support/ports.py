@@ -26,18 +26,43 @@ class _Block:
     """Ports that no other process of any run takes as long as this one lives."""
 
     def __init__(self) -> None:
-        self._owner = os.getpid()
         self._first, self._lock = _claimed()
         self._next = count()
 
+    def row(self, ports: int) -> int | None:
+        """The first of so many free ones that follow one another; None where there are none."""
+        row: list[int] = []
+        for _ in range(2 * _SIZE):
+            port = self._first + next(self._next) % _SIZE
+            follows = bool(row) and port == row[-1] + 1
+            row = [*(row if follows else []), port] if _is_free(port) else []
+            if len(row) == ports:
+                return row[0]
+        return None
+
+
+class _Blocks:
+    """Those of this process: one as a rule, and more where many connections ended a moment ago,
+    whose ports the system keeps for a minute."""
+
+    def __init__(self) -> None:
+        self._owner = os.getpid()
+        self._blocks: list[_Block] = []
+
     @property
     def ours(self) -> bool:
-        """Not after a fork: then it is the parent's."""
+        """Not after a fork: then they are the parent's."""
         return self._owner == os.getpid()
 
-    def next(self) -> int:
-        """The next port; the first again behind the last."""
-        return self._first + next(self._next) % _SIZE
+    def row(self, ports: int) -> int:
+        """The first of so many that follow one another. Raises OSError."""
+        if ports > _SIZE:
+            raise OSError(f"at most {_SIZE} ports follow one another")
+        for block in self._blocks:
+            if first := block.row(ports):
+                return first
+        self._blocks.append(_Block())
+        return self.row(ports)
 
 
 def _claimed() -> tuple[int, TextIO]:
@@ -55,7 +80,7 @@ def _claimed() -> tuple[int, TextIO]:
     raise OSError("all ports for tests are taken by other runs")
 
 
-_block: _Block | None = None
+_blocks: _Blocks | None = None
 
 
 def free_port() -> int:
@@ -65,17 +90,10 @@ def free_port() -> int:
 
 def free_row(ports: int) -> int:
     """The first of so many ports that follow one another."""
-    global _block
-    if _block is None or not _block.ours:
-        _block = _Block()
-    row: list[int] = []
-    for _ in range(2 * _SIZE):
-        port = _block.next()
-        follows = bool(row) and port == row[-1] + 1
-        row = [*(row if follows else []), port] if _is_free(port) else []
-        if len(row) == ports:
-            return row[0]
-    raise OSError("all ports of this process are in use")
+    global _blocks
+    if _blocks is None or not _blocks.ours:
+        _blocks = _Blocks()
+    return _blocks.row(ports)
 
 
 def _is_free(port: int) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -27,3 +29,18 @@ def test_another_process_has_other_ports() -> None:
 def test_no_port_is_one_that_the_system_gives_by_itself() -> None:
     first = int(_GIVEN_BY_ITSELF.read_text().split()[0])
     assert free_row(3) + 2 < first
+
+
+def test_where_all_are_in_use_there_are_more() -> None:
+    with ExitStack() as held:
+        for _ in range(250):
+            server = held.enter_context(socket.socket())
+            server.bind(("127.0.0.1", free_port()))
+        row = free_row(3)
+        for port in range(row, row + 3):
+            held.enter_context(socket.socket()).bind(("127.0.0.1", port))
+
+
+def test_more_than_a_block_do_not_follow_one_another() -> None:
+    with pytest.raises(OSError, match="at most 200 ports"):
+        free_row(201)
