@@ -19,7 +19,7 @@ def at(server: Mx, *domains: str) -> dict[str, str]:
 
 async def suspect(worker: Worker) -> str:
     value = await worker.client.read("HGET", worker.queue.keys.suspects, worker.holder)
-    return value.decode() if value else ""
+    return value.decode().partition(" ")[0] if value else ""
 
 
 async def admitted(worker: Worker, queue: str, losses: int = 0) -> str:

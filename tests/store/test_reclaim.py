@@ -14,12 +14,18 @@ from tests.support.stored import Held
 _LIVES = count()
 
 
-async def lost(queue: QueueStore, message: str, *, begun: bool = False) -> Held:
-    """The delivery leased by another process each time, and the lease taken back."""
+async def lost(
+    queue: QueueStore, message: str, *, begun: bool = False, lived_on: bool = False
+) -> Held:
+    """The delivery leased by another process each time, and the lease taken back; with
+    `lived_on`, its process had begun with it a lease and a half before it ended."""
     [lease] = await queue.lease(holder=f"life{next(_LIVES)}")
     assert lease.message == message
     if begun:
         assert await queue.begin(lease) == ["begun"]
+    if lived_on:
+        since = await queue.now() - LEASE_MS * 5 // 2
+        await queue.client.read("HSET", queue.keys.suspects, lease.holder, f"{lease.id} {since}")
     await queue.expire(lease)
     await queue.reclaim()
     return lease
@@ -134,6 +140,35 @@ async def test_what_ends_its_holder_time_and_again_is_held(queue: QueueStore) ->
     assert await queue.unhold(last.id) == [["unheld"], ["a.example"]]
     await lost(queue, message, begun=True)
     assert await queue.place(message + ".0") is Place.READY, "its losses are forgiven"
+
+
+async def test_what_its_holder_lived_with_for_long_is_suspected_more_slowly(
+    queue: QueueStore,
+) -> None:
+    """A slow one is there whenever something else ends its holder."""
+    message = await queue.admitted()
+    await lost(queue, message)
+    for expected in (2, 3, 4, 5, 6):
+        await lost(queue, message, begun=True, lived_on=True)
+        assert await suspicion(queue, message) == expected
+        assert await queue.place(message + ".0") is Place.READY
+    await lost(queue, message, begun=True, lived_on=True)
+    assert await queue.place(message + ".0") is Place.HELD
+
+
+async def test_a_slow_one_is_not_held_when_others_end_in_between(queue: QueueStore) -> None:
+    message = await queue.admitted()
+    await lost(queue, message)
+    for _ in range(3):
+        await lost(queue, message, begun=True, lived_on=True)
+    for _ in range(5):
+        other = await queue.admitted(New(queue="b.example"))
+        [lease] = await queue.lease("b.example", holder=f"life{next(_LIVES)}")
+        await queue.expire(lease)
+        await queue.reclaim()
+        await queue.cancel(other + ".0")
+        await lost(queue, message, begun=True, lived_on=True)
+        assert await suspicion(queue, message) == 4
 
 
 async def test_what_ends_holders_while_others_end_too_is_not_held(queue: QueueStore) -> None:

@@ -4,6 +4,7 @@
 -- ARGV  1 holder  2 id ('': none is to be suspected from now on)  3 fence
 -- Returns {'begun'}, {'none'}, or {'lost'} (another holds it: nothing was changed).
 -- Said twice: the same.
+-- USES clock
 -- USES delivery
 -- USES suspicion
 local deliveries, suspects = KEYS[1], KEYS[2]
@@ -18,5 +19,5 @@ local d = value and read(value)
 if not d or d.state ~= LEASED or d.holder ~= holder or d.fence ~= fence then return {'lost'} end
 with(d, BEGUN)
 redis.call('HSET', deliveries, id, pack(d))
-note(suspects, holder, id)
+if named_by(suspects, holder) ~= id then note(suspects, holder, id .. ' ' .. string.format('%.0f', now_ms())) end
 return {'begun'}

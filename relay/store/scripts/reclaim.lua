@@ -30,7 +30,9 @@ local function tell(id, event)
   told[#told + 1] = event
 end
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0, limit)) do
+local ended = redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'WITHSCORES', 'LIMIT', 0, limit)
+for k = 1, #ended, 2 do
+  local id, expires = ended[k], tonumber(ended[k + 1])
   local value = redis.call('HGET', deliveries, id)
   local d = value and read(value)
   if not value then
@@ -38,7 +40,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', leased, '-inf', now, 'LIMIT', 0,
   elseif d then
     redis.call('ZREM', leased, id)
     if has(d, ALONE) then d.losses = math.min(d.losses + 1, MOST_LOSSES) end
-    if suspect(suspects, d, id) then with(d, HOLD) end
+    if suspect(suspects, d, id, expires, lease_ms) then with(d, HOLD) end
     with(d, ALONE)
     with(d, DOUBT)
     if give_back(d, id, now, held, later) == 'held' then

@@ -106,8 +106,8 @@ class Model:
         self.seen = (0, 0)
         #: Leases that were settled: what says `done` when it is said again.
         self.settled: set[Held] = set()
-        #: Holder -> what it has begun with.
-        self.suspects: dict[str, str] = {}
+        #: Holder -> what it has begun with, and when.
+        self.suspects: dict[str, tuple[str, int]] = {}
         #: Which of all holders that lost leases one was; and the last one of a delivery's.
         self.deaths: dict[str, int] = {}
         self.last_deaths: dict[str, int] = {}
@@ -303,19 +303,22 @@ class Model:
         if one is None:
             return "lost"
         one.begun = True
-        self.suspects[lease.holder] = one.id
+        if self.suspects.get(lease.holder, ("", 0))[0] != one.id:
+            self.suspects[lease.holder] = one.id, self.now
         return "begun"
 
     def _suspect(self, one: One) -> None:
         death = self.deaths.setdefault(one.holder, len(self.deaths) + 1)
         if not one.alone or not one.begun:
             return
-        found = self.suspects.get(one.holder) == one.id
+        named, since = self.suspects.get(one.holder, ("", 0))
+        found = named == one.id
         if one.suspicion < GRAVE:
             one.suspicion = min(one.suspicion + (2 if found else 1), GRAVE)
         elif found:
-            if one.suspicion < PROVEN - 2 or death == self.last_deaths.get(one.id, death) + 1:
-                one.suspicion = min(one.suspicion + 2, PROVEN)
+            if one.suspicion == GRAVE or death == self.last_deaths.get(one.id, death) + 1:
+                lived_on = one.until - LEASE_MS > since
+                one.suspicion = min(one.suspicion + (1 if lived_on else 2), PROVEN)
             self.last_deaths[one.id] = death
         one.hold |= one.suspicion == PROVEN
 
