@@ -47,10 +47,13 @@ class Pump:
         self._depth = depth
         self._slots = slots
         self._tending: dict[int, asyncio.Task[None]] = {}
+        #: There was something to ring lately, or it was left; else the broker need not be asked.
+        self._rang = True
 
     async def turn(self) -> None:
         """Promote what is due, reclaim what was lost, and ring whoever is to be rung."""
-        silent = await self._enough()
+        silent = self._rang and await self._enough()
+        self._rang = silent
         if self._partitions == 1:
             await self._tend(0, silent=silent)
             return
@@ -110,6 +113,7 @@ class Pump:
 
     def _tell(self, partition: int, queues: Sequence[str]) -> None:
         if queues:
+            self._rang = True
             self._ring([reference(partition, queue) for queue in queues])
 
 

@@ -49,6 +49,8 @@ from workers.fields import submission_of
 _log = log.logger("relay.worker")
 #: Seconds between two looks at the store's memory.
 _MEMORY = 5.0
+#: Seconds between two signs that the loop turns, for the watchdog.
+_TICK = 1.0
 #: Seconds between two rounds of forgetting what is no longer needed.
 _TIDY = 10.0
 #: Seconds between two reports of what this worker had to do with.
@@ -168,7 +170,7 @@ class Engine:
         self._every(_MEMORY, retention.look)
         self._tasks.append(self._loop.create_task(self._full.watch()))
         await self._listen()
-        self._every(0.5, self._tick)
+        self._every(_TICK, self._tick)
         roster = Roster(self._client, self._holder)
         await self._report(roster)
         self._every(_REPORT, partial(self._report, roster))

@@ -52,7 +52,7 @@ class HealthOptions(Struct, frozen=True):
     #: From connecting to having asked, and from the answer to its having been read.
     patience: float = 5.0
     #: How often the lag of the event loop is sampled.
-    sample: float = 0.5
+    sample: float = 1.0
 
 
 class Answer(Struct, frozen=True):

@@ -70,9 +70,8 @@ class SmtpServer:
         for listen, opened in zip(listeners, open_listeners(listeners), strict=True):
             host, port = opened.getsockname()[:2]
             self.addresses.append((host, port))
-            factory = partial(Connection, self._reception, listen.door or self._reception.door)
+            factory = partial(self._connection, listen.door or self._reception.door)
             self._servers.append(await loop.create_server(factory, sock=opened, backlog=BACKLOG))
-        self._look_around()
 
     def use_certificate(self, tls: ssl.SSLContext) -> None:
         """Begin new TLS sessions with this; those that are open go on with theirs."""
@@ -105,15 +104,24 @@ class SmtpServer:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._reception.empty.wait(), seconds)
 
-    def _look_around(self) -> None:
+    def _connection(self, door: Door) -> Connection:
+        self._watch()
+        return Connection(self._reception, door)
+
+    def _watch(self) -> None:
         """One timer for all sessions: a timer each would cost more than the commands they send."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._tick, self._look_around)
+
+    def _look_around(self) -> None:
+        self._timer = None
+        now = asyncio.get_running_loop().time()
         for connection in tuple(self._reception.connections):
             connection.check(now)
         for connection in tuple(self._reception.unnamed):
             connection.check_header(now)
-        self._timer = loop.call_later(self._tick, self._look_around)
+        if self._reception.connections or self._reception.unnamed:
+            self._watch()
 
 
 async def serve(

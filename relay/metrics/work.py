@@ -105,7 +105,7 @@ UNREADABLE = Bounded(
 
 LOOP_LAG_SECONDS = histogram(
     "relay_event_loop_lag_seconds",
-    "How late the event loop runs what is due, sampled twice a second. Single stalls between "
+    "How late the event loop runs what is due, sampled once a second. Single stalls between "
     "samples may be missed.",
     _LAG,
 )

@@ -19,6 +19,9 @@ _log = log.logger("relay.store")
 
 #: Seconds between two looks, and where it is more than half full.
 _INTERVAL, _CLOSER = 1.0, 0.1
+#: Free space so many times what is to be left is ample: so many looks leave the disk out then, as a
+#: look at it takes a thread.
+_AMPLE, _LEFT_OUT = 2.0, 4
 #: It has room again when it is so much below the limit, as a share of it: not at the first message
 #: that leaves, or clients would be let in and turned away in turns.
 _MEMORY_GAP, _DISK_GAP = 0.05, 0.25
@@ -51,6 +54,7 @@ class Fullness:
         self._disk = disk
         #: Why it is full, "" where it is not.
         self.reason = ""
+        self._left_out = 0
         # Memory used when it was looked at, what may be, and what was submitted since.
         self._used = self._limit = self._since = 0
 
@@ -97,11 +101,20 @@ class Fullness:
         most = self._limit * (1 - _MEMORY_GAP) if self.reason else self._limit
         if limit and self._used > most:
             return _MEMORY
-        if self._disk is not None and self._disk.is_dir():
-            disk = await asyncio.to_thread(shutil.disk_usage, self._disk)
-            low = disk.total * self._disk_low
-            if disk.free < (low * (1 + _DISK_GAP) if self.reason else low):
-                return "the disk of its append-only file is nearly full"
+        return await self._look_at_disk()
+
+    async def _look_at_disk(self) -> str:
+        if self._left_out:
+            self._left_out -= 1
+            return ""
+        if self._disk is None or not self._disk.is_dir():
+            return ""
+        disk = await asyncio.to_thread(shutil.disk_usage, self._disk)
+        low = disk.total * self._disk_low
+        if disk.free < (low * (1 + _DISK_GAP) if self.reason else low):
+            return "the disk of its append-only file is nearly full"
+        if disk.free > low * _AMPLE:
+            self._left_out = _LEFT_OUT
         return ""
 
     def _found(self, full: str) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from relay.delivery.table import TableOptions
 from relay.policy.shaping import Limits, Rate
 from relay.store.codec import Flag, Place
+from relay.store.timing import Timing, TimingOptions
+from relay.upkeep import Pump
 from tests.support.counted import Counted
 from tests.support.desk import Manner, Worker
 from tests.support.mx import Mx
@@ -80,6 +82,35 @@ async def test_what_is_due_at_once_is_promoted_at_once(store_url: str) -> None:
         await worker.pump.turn()
         assert await worker.client.read("ZCARD", keys.later) == 0
         assert await worker.client.read("ZCARD", keys.ready) == 3000
+        await worker.client.read("FLUSHALL")
+
+
+async def test_the_broker_is_asked_how_full_it_is_only_where_there_was_something_to_ring(
+    store_url: str,
+) -> None:
+    asked, held, rung = 0, 0, list[str]()
+
+    async def depth() -> int:
+        nonlocal asked
+        asked += 1
+        return held
+
+    async with Worker(store_url, {}) as worker:
+        worker.deaf = True
+        timing = Timing(worker.client, 1, TimingOptions(deadline_ms=1))
+        pump = Pump(timing, 1, ring=rung.extend, depth=depth, slots=lambda: 1)
+        await pump.turn()
+        await pump.turn()
+        assert asked == 1, "at first it cannot know"
+        await worker.queue.admitted()
+        await worker.client.read("ZADD", worker.queue.keys.wake, "XX", 1, "a.example")
+        await pump.turn()
+        assert (asked, rung) == (1, ["0/a.example"])
+        held = 1000
+        await asyncio.sleep(0.01)
+        for times in (2, 3):
+            await pump.turn()
+            assert (asked, rung) == (times, ["0/a.example"]), "it holds enough: nothing is rung"
         await worker.client.read("FLUSHALL")
 
 

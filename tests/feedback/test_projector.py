@@ -318,6 +318,27 @@ async def test_only_the_holder_of_the_role_projects() -> None:
     assert await projector(memory).step() == 7
 
 
+async def test_the_role_is_renewed_before_dsns_and_at_half_of_its_time() -> None:
+    class Asked(Memory):
+        asked = 0
+
+        async def hold_role(self, consumer: str, holder: str, ttl_ms: int) -> bool:
+            self.asked += 1
+            return await super().hold_role(consumer, holder, ttl_ms)
+
+    memory = Asked()
+    one = projector(memory)
+    for _ in range(15):
+        assert await one.step() == 0
+        memory.now += 1
+    assert memory.asked == 1
+    assert await one.step() == 0
+    assert memory.asked == 2
+    memory.add(("B", outcome()))
+    assert await one.step() == 1
+    assert memory.asked == 3
+
+
 async def test_a_queue_that_is_full_makes_dsns_wait_and_none_is_skipped() -> None:
     memory = Memory()
     memory.add(("B", outcome(1)), ("B", outcome(2, sender="x@s.example")))

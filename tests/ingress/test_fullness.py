@@ -72,6 +72,18 @@ async def test_a_disk_that_is_nearly_full_is_no_room(client: StoreClient, tmp_pa
     assert "disk" in await full.look()
 
 
+async def test_a_disk_with_ample_room_is_looked_at_less_often(
+    client: StoreClient, tmp_path: Path
+) -> None:
+    disk = shutil.disk_usage(tmp_path)
+    full = Fullness(client, memory_high=0.8, disk_low=disk.free / disk.total / 3, disk=tmp_path)
+    assert await full.look() == ""
+    full._disk_low = min(disk.free / disk.total * 1.2, 0.99)
+    assert [await full.look() for _ in range(4)] == [""] * 4
+    for _ in range(2):
+        assert "disk" in await full.look()
+
+
 async def test_the_disk_of_a_store_elsewhere_is_not_looked_at(
     client: StoreClient, tmp_path: Path
 ) -> None:

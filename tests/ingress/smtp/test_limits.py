@@ -18,6 +18,15 @@ async def test_a_silent_client_is_ended(servers: Servers) -> None:
         assert await client.rest() == b""
 
 
+async def test_silent_clients_are_ended_also_after_nobody_was_there(servers: Servers) -> None:
+    port = await servers.start(idle=0.1)
+    for _ in range(2):
+        async with greeted(port) as client:
+            assert (await client.reply()).startswith("421 4.4.2")
+            assert await client.rest() == b""
+        await asyncio.sleep(0.2)
+
+
 async def test_a_client_that_sends_one_line_for_ever_is_ended(servers: Servers) -> None:
     port = await servers.start(idle=0.2)
     async with greeted(port) as client:

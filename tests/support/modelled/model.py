@@ -125,11 +125,13 @@ class Model:
 
     def look(self) -> int:
         """Somebody looks at the leases; until when there is grace."""
-        last, grace = self.seen
+        last, before = self.seen
+        grace = before
         if self.now - last > LEASE_MS / 3 or last > self.now:
             grace = self.now + LEASE_MS
         grace = min(grace, self.now + LEASE_MS)
-        self.seen = (self.now, grace)
+        if not 0 <= self.now - last < LEASE_MS / 20 or grace != before:
+            self.seen = (self.now, grace)
         return grace
 
     def at(self, *places: Place) -> list[One]:
