@@ -100,11 +100,13 @@ class Doorstep:
         """Give connections back, and tell how the site behaved since the last time."""
         bad = is_of_site(failure)
         limits = self._shaping.limits(path.name.source, path.name.site)
+        successes, prompt = path.staff.take_successes()
         parting = Parting(
             path=path.name,
             limits=limits,
             tokens=tuple(tokens),
-            successes=path.staff.take_successes(),
+            successes=successes,
+            prompt=prompt,
             failures=int(bad),
             reply=str(failure.reply)[:200] if failure is not None and bad else "",
             unused=path.give_allowance_back() if limits.delivery_rate is not None else 0,

@@ -284,13 +284,14 @@ class EgressPath:
     ) -> None:
         """Each recipient has its reply."""
         self.last_success = self.dispatcher.loop.time()
-        self.staff.succeeded(session)
         job: Job = transaction.token
+        took = self.last_success - job.attempted_at
+        self.staff.succeeded(session, took)
         self.dispatcher.conclude(job, session, replies)
         if self.queues and not self.supply.count:
             self.advance()
         elif self.dry:
-            self.staff.others.run_dry(self.last_success - job.attempted_at)
+            self.staff.others.run_dry(took)
 
     def broken(
         self, session: Session, transaction: Transaction, failure: Failure, in_doubt: bool

@@ -10,6 +10,7 @@ from relay.delivery.others import Others
 from relay.delivery.unroutable import of_all
 from relay.mail.outcome import Failure, Scope
 from relay.mail.reply import Reply
+from relay.policy.shaping import PROMPT
 from relay.smtp.session import Session
 from relay.store.paths import Ask, Grant, Left
 
@@ -49,6 +50,8 @@ class Staff:
         self._bad: dict[str, float] = {}
         #: Transactions since the last report that the site answered.
         self.successes = 0
+        #: Those of them that it answered promptly.
+        self._prompt = 0
         #: The connection that tries whether the site is back, and may carry one delivery.
         self._probe = ""
         self.others = Others(path)
@@ -288,14 +291,16 @@ class Staff:
 
     # What becomes of sessions.
 
-    def take_successes(self) -> int:
-        """Successes since the last report."""
-        successes, self.successes = self.successes, 0
-        return successes
+    def take_successes(self) -> tuple[int, int]:
+        """Successes since the last report, and how many of them were prompt."""
+        told = self.successes, self._prompt
+        self.successes = self._prompt = 0
+        return told
 
-    def succeeded(self, session: Session) -> None:
-        """A transaction went its whole way."""
+    def succeeded(self, session: Session, took: float) -> None:
+        """A transaction went its whole way, in so many seconds."""
         self.successes += 1
+        self._prompt += took < PROMPT
         self._answered += 1
         now = self._desk.loop.time()
         # As many successes as a window holds widen it by one.

@@ -54,6 +54,11 @@ def rate_of(text: str) -> Rate:
     return Rate(int(count), int(times or 1) * _SECONDS[period[0]], int(burst or 0))
 
 
+#: Seconds within which a site answers a transaction that has room for more, as long as it never
+#: failed: its window grows by one for each.
+PROMPT = 1.0
+
+
 class Limits(Struct, frozen=True, kw_only=True):
     """What holds for one egress path, in the whole fleet."""
 

@@ -12,9 +12,9 @@ each lives for an hour unused, and a path whose keys are gone starts again with 
 | `drawn:<holder>` | string, 2 min | what its last enter drew from the rates, and when |
 | `told:<holder>` | string, 2 min | its last leave, and the queues that it named |
 
-Fields of `state`: `window`, `success`, `failure`, `cohorts`, `refused` (the feedback); `until`,
-`pause`, `deaths`, `probe` (the breaker; `until` is 0 while it is closed); `reply` (of the last
-failure); `seen` (the last call, ms); `grace` (when connections outlived an absence, ms).
+Fields of `state`: `window`, `success`, `failure`, `cohorts`, `refused`, `limited` (the feedback);
+`until`, `pause`, `deaths`, `probe` (the breaker; `until` is 0 while it is closed); `reply` (of the
+last failure); `seen` (the last call, ms); `grace` (when connections outlived an absence, ms).
 """
 
 from __future__ import annotations

@@ -91,6 +91,8 @@ class Parting(Struct, frozen=True):
     tokens: tuple[str, ...] = ()
     #: Transactions that the site answered, whatever it said of a recipient or message.
     successes: int = 0
+    #: Those of them that it answered within `relay.policy.shaping.PROMPT`.
+    prompt: int = 0
     #: Connections that could not be had or were refused: connect, TLS, greeting, EHLO, 421.
     failures: int = 0
     #: What the last failure said.
@@ -199,6 +201,7 @@ class Paths:
             repr(limits.failed_cohorts),
             round(limits.first_pause * 1000),
             round(limits.longest_pause * 1000),
+            one.prompt,
             *one.tokens,
         )
         holder = self._holder

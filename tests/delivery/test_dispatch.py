@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
+from relay.delivery import staff
 from relay.delivery.table import TableOptions
 from relay.policy.shaping import Limits, Rate
 from relay.store.codec import Flag, Place
@@ -39,6 +42,23 @@ async def test_a_slow_site_gets_sessions_up_to_its_window(store_url: str) -> Non
         await worker.submit("u@a.example", 60)
         await worker.until_empty()
         assert server.most_open == 5
+        await worker.until_at_rest()
+
+
+@pytest.mark.parametrize("prompt", [True, False], ids=["prompt", "slow"])
+async def test_only_a_prompt_site_gets_sessions_quickly(
+    store_url: str, monkeypatch: pytest.MonkeyPatch, prompt: bool
+) -> None:
+    """90 messages: in rounds of 5, 10, 15, 20 and so on, or of 5, 6, 7 and so on up to 13."""
+    monkeypatch.setattr(staff, "PROMPT", 60.0 if prompt else 0.1)
+    async with (
+        Mx(delays={".": 0.3}) as server,
+        Worker(store_url, at(server), Manner(limits=Limits(initial=5))) as worker,
+    ):
+        await worker.submit("u@a.example", 90)
+        await worker.until_empty()
+        assert (server.most_open > 16) == prompt, server.most_open
+        assert (server.most_open < 15) == (not prompt), server.most_open
         await worker.until_at_rest()
 
 
@@ -97,7 +117,7 @@ async def test_the_broker_is_asked_how_full_it_is_only_where_there_was_something
 
     async with Worker(store_url, {}) as worker:
         worker.deaf = True
-        timing = Timing(worker.client, 1, TimingOptions(deadline_ms=1))
+        timing = Timing(worker.client, 1, TimingOptions(deadline_ms=500))
         pump = Pump(timing, 1, ring=rung.extend, depth=depth, slots=lambda: 1)
         await pump.turn()
         await pump.turn()
@@ -107,7 +127,7 @@ async def test_the_broker_is_asked_how_full_it_is_only_where_there_was_something
         await pump.turn()
         assert (asked, rung) == (1, ["0/a.example"])
         held = 1000
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.7)
         for times in (2, 3):
             await pump.turn()
             assert (asked, rung) == (times, ["0/a.example"]), "it holds enough: nothing is rung"

@@ -34,6 +34,7 @@ def usual(number: int, /, *tokens: str, **changes: Text) -> list[Text]:
         "cohorts": 1,
         "first_pause": 60_000,
         "longest_pause": 900_000,
+        "prompt": 0,
     }
     return [*(named | changes).values(), *tokens]
 
@@ -59,6 +60,41 @@ async def test_a_window_grows_by_one_for_each_window_of_successes(client: StoreC
     assert (await a.leave(successes=1)).window == 6
     assert (await a.leave(successes=6)).window == 7
     assert (await a.leave(successes=1000)).window == 10, "five in use and five initial: no more"
+
+
+async def test_a_prompt_site_that_never_failed_gets_one_more_for_each_answer(
+    client: StoreClient,
+) -> None:
+    a = Worker(client, "a", Limits(connections=20, initial=5))
+    await a.enter("a1", "a2", "a3", "a4", "a5")
+    assert (await a.leave(successes=3, prompt=2)).window == 7
+    assert (await a.leave(successes=6, prompt=0)).window == 8, "one and six sevenths"
+    assert (await a.leave(successes=50, prompt=50)).window == 10, "no more than are used"
+    grant = await a.enter(*(f"b{n}" for n in range(9)), held=("a1", "a2", "a3", "a4", "a5"))
+    assert len(grant.fresh) == 5
+    assert (await a.leave(successes=50, prompt=50)).window == 15
+    assert (await a.leave(failures=1)).window == 5, "nobody knows by how much it was too large"
+    assert (await a.leave(successes=4, prompt=4)).window == 5, "it is known to have limits"
+    assert (await a.leave(successes=1, prompt=1)).window == 6
+    assert (await a.leave(failures=1)).window == 5, "by one from now on"
+
+
+async def test_a_site_that_was_dead_is_opened_slowly_however_prompt(client: StoreClient) -> None:
+    a = Worker(client, "a", Limits(connections=20, initial=5))
+    await a.enter("a1", "a2", "a3", "a4", "a5")
+    for _ in range(5):
+        left = await a.leave(failures=1)
+    assert left.state == "dead"
+    await dead_time_is_over(client)
+    await a.enter("p1")
+    assert (await a.leave(successes=1, prompt=1)).window == 5
+    assert (await a.leave(successes=4, prompt=4)).window == 5
+    assert (await a.leave(successes=1, prompt=1)).window == 6
+
+
+async def test_more_prompt_answers_than_answers_are_refused(client: StoreClient) -> None:
+    with pytest.raises(ReplyError, match="ARGUMENTS"):
+        await said(client, usual(1, successes=1, prompt=2))
 
 
 async def test_a_window_grows_no_further_than_the_limit(client: StoreClient) -> None:

@@ -37,12 +37,15 @@ class Worker:
         self,
         *tokens: str,
         successes: int = 0,
+        prompt: int = 0,
         failures: int = 0,
         reply: str = "",
         unused: int = 0,
         unopened: int = 0,
     ) -> Left:
-        parting = Parting(PATH, self.limits, tokens, successes, failures, reply, unused, unopened)
+        parting = Parting(
+            PATH, self.limits, tokens, successes, prompt, failures, reply, unused, unopened
+        )
         [left] = await self.paths.leave([parting])
         return left
 

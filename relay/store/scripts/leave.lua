@@ -5,7 +5,8 @@
 --       5 transactions that the site answered  6 connections that failed or were refused (at most 1000 count)
 --       7 the last failure's reply  8 deliveries granted by the last enter and not begun  9 connections granted, not opened
 --       10 us between deliveries, 0: no rate  11 us between new connections, 0: no rate
---       12 failed cohorts that make the path dead  13 its first pause, ms  14 its longest pause, ms; then the tokens
+--       12 failed cohorts that make the path dead  13 its first pause, ms  14 its longest pause, ms
+--       15 how many of the answered were prompt; then the tokens
 -- Returns {state, window, connections in use, ms until to ask again (0: now), queues waiting, then the queues to ring}.
 --   A connection is kept for each of those for three seconds, so that it does not fall to whoever asks first.
 -- Said twice (same seq): counts once, names the same queues.
@@ -16,11 +17,12 @@
 local KEPT_MS = 3000
 local conns, rates, waiting, drawn, told_key = KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local n = {}
-for at = 1, 14 do n[at] = tonumber(ARGV[at]) end
+for at = 1, 15 do n[at] = tonumber(ARGV[at]) end
 if #KEYS ~= 6 or not (n[1] and n[2] and n[3] and n[4] and n[5] and n[6] and ARGV[7] and n[8] and n[9] and n[10] and n[11]
-    and n[12] and n[13] and n[14]) or n[2] < 1 or n[3] < 1 or n[4] < 1 or n[5] < 0 or n[6] < 0 or n[8] < 0 or n[9] < 0
-  or n[12] <= 0 or n[13] < 1 or n[14] < 1 or #ARGV > 1014 then
-  return redis.error_reply('ARGUMENTS leave: 14 arguments and at most 1000 tokens are needed')
+    and n[12] and n[13] and n[14] and n[15]) or n[2] < 1 or n[3] < 1 or n[4] < 1 or n[5] < 0 or n[6] < 0 or n[8] < 0 or n[9] < 0
+  or n[12] <= 0 or n[13] < 1 or n[14] < 1 or n[15] < 0 or n[15] > n[5]
+  or #ARGV > 1015 then
+  return redis.error_reply('ARGUMENTS leave: 15 arguments and at most 1000 tokens are needed')
 end
 local seq, lease_ms = n[1], n[2]
 local limits = {connections = n[3], initial = n[4], cohorts = n[12], first_pause = n[13], longest_pause = n[14]}
@@ -31,13 +33,13 @@ local busy = in_use(conns, path, now, lease_ms)
 local said, named = string.match(redis.call('GET', told_key) or '', '^(%d+)\n?(.*)$')
 local repeated = said and seq <= tonumber(said)
 
-local told = {successes = n[5], failures = math.min(n[6], 1000), reply = string.sub(ARGV[7], 1, 200), probe_back = false}
+local told = {successes = n[5], prompt = n[15], failures = math.min(n[6], 1000), reply = string.sub(ARGV[7], 1, 200), probe_back = false}
 local count = busy
-if #ARGV > 14 then
-  for at = 15, #ARGV do
+if #ARGV > 15 then
+  for at = 16, #ARGV do
     if ARGV[at] == path.probe then told.probe_back = true end
   end
-  count = count - redis.call('ZREM', conns, unpack(ARGV, 15))
+  count = count - redis.call('ZREM', conns, unpack(ARGV, 16))
 end
 
 if not repeated then

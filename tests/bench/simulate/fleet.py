@@ -13,7 +13,7 @@ from relay.mail.outcome import Bounced, Deferred, Delivered, Scope
 from relay.mail.reply import Reply
 from relay.policy.classify import classify
 from relay.policy.retry import RetrySchedule, next_attempt
-from relay.policy.shaping import Limits
+from relay.policy.shaping import PROMPT, Limits
 from tests.bench.simulate.record import Record
 from tests.bench.simulate.store import MOST_DELIVERIES, Grant, Left, Run, Store
 from tests.bench.simulate.world import Host, Sender, World, is_steady
@@ -283,7 +283,14 @@ class Fleet:
         self, desk: Desk, tokens: list[str], successes: int, failures: int, unused: int
     ) -> Left:
         return self.store.leave(
-            desk.worker, desk.site, desk.limits, tokens, successes, failures, unused
+            desk.worker,
+            desk.site,
+            desk.limits,
+            tokens,
+            successes,
+            failures,
+            unused,
+            prompt=desk.host.service_ms < PROMPT * 1000,
         )
 
     def _told(self, desk: Desk, left: Left) -> None:

@@ -122,7 +122,7 @@ class Store:
 
     def leave(
         self, holder: str, site: str, limits: Limits, tokens: list[str],
-        successes: int, failures: int, unused: int,
+        successes: int, failures: int, unused: int, *, prompt: bool,
     ) -> Left:  # fmt: skip
         """scripts/leave.lua."""
         keys = path_keys("", site)
@@ -136,6 +136,7 @@ class Store:
             *(_rate(limits.delivery_rate)[0], _rate(limits.connection_rate)[0]),
             repr(limits.failed_cohorts),
             *(round(limits.first_pause * 1000), round(limits.longest_pause * 1000)),
+            successes if prompt else 0,
             *tokens,
         )
         return Left(self._leave(self._table(names), self._table(map(_word, args))))
