@@ -19,5 +19,7 @@ local d = value and read(value)
 if not d or d.state ~= LEASED or d.holder ~= holder or d.fence ~= fence then return {'lost'} end
 with(d, BEGUN)
 redis.call('HSET', deliveries, id, pack(d))
-if named_by(suspects, holder) ~= id then note(suspects, holder, id .. ' ' .. string.format('%.0f', now_ms())) end
+if named_by(suspects, holder) ~= id then
+  note(suspects, holder, id .. ' ' .. string.format('%.0f', now_ms()))
+end
 return {'begun'}

@@ -20,8 +20,7 @@ local n = {}
 for at = 1, 15 do n[at] = tonumber(ARGV[at]) end
 if #KEYS ~= 6 or not (n[1] and n[2] and n[3] and n[4] and n[5] and n[6] and ARGV[7] and n[8] and n[9] and n[10] and n[11]
     and n[12] and n[13] and n[14] and n[15]) or n[2] < 1 or n[3] < 1 or n[4] < 1 or n[5] < 0 or n[6] < 0 or n[8] < 0 or n[9] < 0
-  or n[12] <= 0 or n[13] < 1 or n[14] < 1 or n[15] < 0 or n[15] > n[5]
-  or #ARGV > 1015 then
+  or n[12] <= 0 or n[13] < 1 or n[14] < 1 or n[15] < 0 or n[15] > n[5] or #ARGV > 1015 then
   return redis.error_reply('ARGUMENTS leave: 15 arguments and at most 1000 tokens are needed')
 end
 local seq, lease_ms = n[1], n[2]
@@ -33,7 +32,8 @@ local busy = in_use(conns, path, now, lease_ms)
 local said, named = string.match(redis.call('GET', told_key) or '', '^(%d+)\n?(.*)$')
 local repeated = said and seq <= tonumber(said)
 
-local told = {successes = n[5], prompt = n[15], failures = math.min(n[6], 1000), reply = string.sub(ARGV[7], 1, 200), probe_back = false}
+local told = {successes = n[5], prompt = n[15], failures = math.min(n[6], 1000), reply = string.sub(ARGV[7], 1, 200),
+  probe_back = false}
 local count = busy
 if #ARGV > 15 then
   for at = 16, #ARGV do

@@ -8,6 +8,8 @@ local function look(key, now, lease_ms)
   if now - last > lease_ms / 3 or last > now then grace = now + lease_ms end
   if grace > now + lease_ms then grace = now + lease_ms end
   local fresh = last <= now and now - last < lease_ms / 20
-  if not fresh or grace ~= before then redis.call('SET', key, string.format('%.0f %.0f', now, grace)) end
+  if not fresh or grace ~= before then
+    redis.call('SET', key, string.format('%.0f %.0f', now, grace))
+  end
   return grace
 end

@@ -1,8 +1,9 @@
 -- What a lost lease says of a delivery that is to be alone; docs/decisions/0016-poison.md tells why so.
 -- A grave suspicion gives it the holder to itself until its attempt ends, so only losses in that time can prove it.
 local GRAVE, PROVEN = 3, 7
--- Fields of `suspects`: a holder -> the delivery that it makes alone, a space, and since when, ms; '#' -> holders that lost leases, counted; 'x' and a holder
--- -> which of them it was; 'd' and a delivery -> which one was lost last with the delivery, while it was gravely suspected.
+-- Fields of `suspects`: a holder -> the delivery that it makes alone, a space, and since when, ms; '#' -> holders that lost
+-- leases, counted; 'x' and a holder -> which of them it was; 'd' and a delivery -> which one was lost last with the delivery,
+-- while it was gravely suspected.
 -- What is older than so many fields is forgotten: it can prove nothing any more.
 local MOST_FIELDS = 2000
 

@@ -2,7 +2,8 @@
 -- The one place of this policy.
 local SLOW = 10
 local function read_path(key, now, initial)
-  local v = redis.call('HMGET', key, 'window', 'success', 'failure', 'cohorts', 'refused', 'until', 'pause', 'deaths', 'seen', 'grace', 'probe', 'reply', 'limited')
+  local v = redis.call('HMGET', key, 'window', 'success', 'failure', 'cohorts', 'refused', 'until', 'pause', 'deaths',
+    'seen', 'grace', 'probe', 'reply', 'limited')
   local path = {
     key = key, window = tonumber(v[1] or initial), success = tonumber(v[2] or 0), failure = tonumber(v[3] or 0),
     cohorts = tonumber(v[4] or 0), refused = tonumber(v[5] or 0), till = tonumber(v[6] or 0), pause = tonumber(v[7] or 0),
@@ -34,9 +35,10 @@ local function die(path, now, limits)
   restart(path, limits.initial)
 end
 -- Each success adds 1/window, so a window grows by one when as many as it holds went well; and never beyond
--- what is really used. As long as a site has never failed, each prompt success adds one: whoever answers at once and takes
--- all that came has room for more, and a window that begins small must not be what a campaign waits for. Towards a size that the site has refused it goes ten times slower: a site that takes
--- five connections is not asked for a sixth after every five deliveries.
+-- what is really used. As long as a site has never failed, each prompt success adds one: whoever answers at once and
+-- takes all that came has room for more, and a window that begins small must not be what a campaign waits for.
+-- Towards a size that the site has refused it goes ten times slower: a site that takes five connections is not asked
+-- for a sixth after every five deliveries.
 local function grow(path, told, busy, limits)
   local left = told.successes
   local more = math.min(told.prompt, busy + limits.initial - path.window, limits.connections - path.window)
@@ -57,8 +59,8 @@ local function grow(path, told, busy, limits)
     if path.window > path.refused then path.refused = 0 end
   end
 end
--- Each failure takes 1/window, and the window shrinks at the first of them: it was too large already. At the first one of
--- all it falls back to where it began: nobody knows by how much it was too large.
+-- Each failure takes 1/window, and the window shrinks at the first of them: it was too large already. At the first
+-- one of all it falls back to where it began: nobody knows by how much it was too large.
 local function shrink(path, initial)
   local first = not path.limited
   path.limited = true
