@@ -99,6 +99,7 @@ class Projector:
         await self._give_up_role()
 
     async def _give_up_role(self) -> None:
+        self._held_until = 0.0
         with contextlib.suppress(StoreUnavailable):
             await self._outbox.hold_role(CONSUMER, self._holder, 0)
 

@@ -339,6 +339,17 @@ async def test_the_role_is_renewed_before_dsns_and_at_half_of_its_time() -> None
     assert memory.asked == 3
 
 
+async def test_a_role_that_was_given_up_is_not_held_any_more() -> None:
+    memory = Memory()
+    one = projector(memory)
+    assert await one.step() == 0
+    await one._give_up_role()
+    assert await memory.hold_role("dsn", "another", 30_000)
+    memory.add(("d", outcome()))
+    assert await one.step() == 0
+    assert memory.cursor == ""
+
+
 async def test_a_queue_that_is_full_makes_dsns_wait_and_none_is_skipped() -> None:
     memory = Memory()
     memory.add(("B", outcome(1)), ("B", outcome(2, sender="x@s.example")))
