@@ -77,7 +77,6 @@ if part == 'last' then
 end
 local wake = now + tonumber(ARGV[4])
 local answer = {part == 'staged' and 'staged' or 'accepted', id}
-local rung = {}
 for at = FIRST, #ARGV, FIELDS do
   local delivery = id .. '.' .. number
   local d = {state = READY, flags = tonumber(ARGV[at + 3]), attempts = 0, losses = 0, suspicion = 0, fence = 0, ms = tonumber(ARGV[at + 4]),
@@ -90,11 +89,7 @@ for at = FIRST, #ARGV, FIELDS do
     redis.call('ZADD', later, d.ms, delivery)
   else
     d.ms = now
-    local turned = make_ready(d, delivery)
-    if not rung[d.queue] and wake_at(d.queue, wake, turned) then
-      rung[d.queue] = true
-      answer[#answer + 1] = d.queue
-    end
+    if line_up(d, delivery, wake) then answer[#answer + 1] = d.queue end
   end
   redis.call('HSET', deliveries, delivery, pack(d))
   redis.call('ZADD', age, now, delivery)

@@ -51,10 +51,29 @@ local any_reasons = redis.call('EXISTS', KEYS[11]) == 1
 local granted = {}
 local unreadable = false
 
--- Moves up to `portion` deliveries of a lane into `entry`. Returns what they cost, how many of the members left `ready`, and
--- whether the queue is to be served no further.
+-- What gets a place or leaves one does so together with the others of the call: a command each would cost more than all else here.
+-- A queue that was emptied keeps its last turn and members until then, so it is not looked at again.
+local moved, until_when, unready, unturned, emptied = {}, {}, {}, {}, {}
+local done = {}
+
+local function together(command, key, what)
+  for at = 1, #what, 1000 do redis.call(command, key, unpack(what, at, math.min(at + 999, #what))) end
+end
+
+local function move_together()
+  together('HSET', deliveries, moved)
+  together('ZADD', leased, until_when)
+  together('ZREM', keys.ready, unready)
+  together('ZREM', keys.turns, unturned)
+  together('HDEL', keys.clock, emptied)
+  together('ZREM', keys.wake, emptied)
+  if any_reasons then together('HDEL', KEYS[11], emptied) end
+end
+
+-- Moves up to `portion` deliveries of a lane into `entry`. Returns what they cost, how many of the members are to leave `ready`,
+-- and whether the queue is to be served no further.
 local function grant_from(queue, lane, members, portion, entry)
-  local ids, moved, until_when = {}, {}, {}
+  local ids = {}
   for k = 1, math.min(portion, #members) do ids[k] = string.sub(members[k], #queue + #lane + 17) end
   local values = #ids > 0 and redis.call('HMGET', deliveries, unpack(ids)) or {}
   local spent, taken, stop = 0, 0, false
@@ -80,12 +99,6 @@ local function grant_from(queue, lane, members, portion, entry)
     end
     if alone then break end
   end
-  if #moved > 0 then
-    redis.call('HSET', deliveries, unpack(moved))
-    redis.call('ZADD', leased, unpack(until_when))
-  end
-  -- They are the first of their lane, so they lie side by side.
-  if taken > 0 then redis.call('ZREMRANGEBYLEX', keys.ready, '[' .. members[1], '[' .. members[taken]) end
   return spent, taken, stop
 end
 
@@ -104,13 +117,20 @@ local function serve(queue, turns, wanted, entry)
   local members = ready_of(queue, lane, portion + 1)
   local spent, taken, stop = grant_from(queue, lane, members, portion, entry)
   local served = #members == taken
-  if served and not turns[2] then
-    redis.call('ZREM', keys.turns, turns[1])
+  local emptied_now = served and not turns[2]
+  if emptied_now and taken == 1 then
+    unready[#unready + 1] = members[1]
+  elseif taken > 0 then
+    -- They are the first of their lane, so they lie side by side.
+    redis.call('ZREMRANGEBYLEX', keys.ready, '[' .. members[1], '[' .. members[taken])
+  end
+  if emptied_now then
+    unturned[#unturned + 1] = turns[1]
   elseif taken > 0 or served then
     if taken > 0 then redis.call('HSET', keys.clock, queue, virtual) end
     redis.call('ZREM', keys.turns, turns[1])
     if not served then
-      redis.call('ZADD', keys.turns, 0, queue .. '|' .. digits(virtual + spent, 15) .. '|' .. lane)
+      redis.call('ZADD', keys.turns, 0, queue .. '|' .. string.format(VIRTUAL, virtual + spent) .. '|' .. lane)
     end
   end
   return stop, served
@@ -134,9 +154,8 @@ local function take(queue, wanted)
   end
   if empty == nil then empty = #turns_of(queue, 1) == 0 end
   if empty then
-    redis.call('HDEL', keys.clock, queue)
-    redis.call('ZREM', keys.wake, queue)
-    if any_reasons then redis.call('HDEL', KEYS[11], queue) end
+    emptied[#emptied + 1] = queue
+    done[queue] = true
   else
     -- Where nothing could be granted, asking again at once would give the same.
     entry[1] = (#entry > 1 or steps == MOST_STEPS) and 1 or unreadable and 2 or 0
@@ -150,11 +169,14 @@ for at = 6, #ARGV, 2 do
   if queue_paused(ARGV[at]) then
     redis.call('ZREM', keys.wake, ARGV[at])
     answer[#answer + 1] = {0}
+  elseif done[ARGV[at]] then
+    answer[#answer + 1] = {0}
   elseif left == 0 then
     answer[#answer + 1] = {1}
   else
     answer[#answer + 1] = take(ARGV[at], math.min(left, tonumber(ARGV[at + 1])))
   end
 end
+move_together()
 if #granted > 0 then redis.call('SET', grant, seq .. '\n' .. table.concat(granted, '\n'), 'PX', lease_ms * 2) end
 return answer

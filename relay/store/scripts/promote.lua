@@ -27,9 +27,8 @@ local count, rung, told, named, given = 0, {}, {}, {}, {}
 local function to_ready(d, id)
   d.state, d.ms = READY, now
   redis.call('ZREM', later, id)
-  local turned = make_ready(d, id)
   redis.call('HSET', deliveries, id, pack(d))
-  if wake_at(d.queue, now + deadline, turned) then rung[#rung + 1] = d.queue end
+  if line_up(d, id, now + deadline) then rung[#rung + 1] = d.queue end
   count = count + 1
 end
 

@@ -28,7 +28,7 @@ local function go_on(d, id, record)
     return
   end
   d.state, d.ms = READY, now
-  if wake_at(d.queue, now + deadline, make_ready(d, id)) then rung[#rung + 1] = d.queue end
+  if line_up(d, id, now + deadline) then rung[#rung + 1] = d.queue end
 end
 
 local function unhold(id, record)

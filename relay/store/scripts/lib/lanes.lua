@@ -2,12 +2,11 @@
 -- A lane has a turn exactly while it has ready deliveries, unless its tenant is held (then it is in aside).
 local keys = {}
 
-local function digits(number, width)
-  return string.format('%0' .. width .. '.0f', number)
-end
+-- As many digits as order them as text: of a time in ms, and of a virtual time. Lua's %d holds a long; %.0f takes ten times as long.
+local MS, VIRTUAL = '%013d', '%015d'
 
 local function member(d, id)
-  return d.queue .. '|' .. d.lane .. '|' .. digits(d.ms, 13) .. '|' .. id
+  return d.queue .. '|' .. d.lane .. '|' .. string.format(MS, d.ms) .. '|' .. id
 end
 
 local function ready_of(queue, lane, count)
@@ -50,7 +49,7 @@ local function give_turn(queue, lane, virtual)
     redis.call('ZADD', keys.aside, 0, tenant .. '|' .. queue .. '|' .. lane)
     return false
   end
-  local turn = queue .. '|' .. digits(virtual, 15) .. '|' .. lane
+  local turn = queue .. '|' .. string.format(VIRTUAL, virtual) .. '|' .. lane
   redis.call('ZADD', keys.turns, 0, turn)
   if looked[queue] then looked[queue][lane] = turn end
   return true
@@ -102,5 +101,19 @@ end
 local function wake_then(queue, ms)
   if not serves(queue) then return false end
   redis.call('ZADD', keys.wake, ms, queue)
+  return true
+end
+
+-- Adds a delivery to its lane, and sees to it that its queue will be rung at `ms`, or sooner where it was to be already.
+-- Returns whether the queue had no wake entry, so that the caller rings it now. While nothing is held, such a queue has nothing
+-- ready and no virtual time: neither is asked for.
+local function line_up(d, id, ms)
+  if any_paused() then return wake_at(d.queue, ms, make_ready(d, id)) end
+  if redis.call('ZADD', keys.wake, 'NX', ms, d.queue) == 0 then
+    make_ready(d, id)
+    return false
+  end
+  give_turn(d.queue, d.lane, 0)
+  redis.call('ZADD', keys.ready, 0, member(d, id))
   return true
 end
