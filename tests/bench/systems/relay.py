@@ -108,6 +108,14 @@ class Relay(System):
         """Deliveries that the workers have leased now."""
         return round(sum(value for name, value in self._metrics() if name == _OPEN))
 
+    def _answers(self) -> bool:
+        """Whether it takes messages, and every worker waits for wake-ups, as `relay up` has it."""
+        if not super()._answers():
+            return False
+        with redis.Redis(unix_socket_path=str(self.data / "broker.sock")) as broker:
+            waiting = [one for one in broker.client_list() if one["cmd"] == "brpop"]
+        return len(waiting) >= self.workers
+
     def _metrics(self) -> Iterator[tuple[str, float]]:
         """Each sample of smtp and the workers, by its name with its labels. Raises OSError."""
         for port in range(9926, 9927 + self.workers):
