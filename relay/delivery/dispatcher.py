@@ -24,7 +24,7 @@ from relay.delivery.nowhere import Nowhere
 from relay.delivery.path import EgressPath, Queue
 from relay.delivery.route import Route, Router
 from relay.delivery.supply import Leaser, Loader, Want
-from relay.delivery.table import AttemptTable, TableOptions
+from relay.delivery.table import AttemptTable, Standing, TableOptions
 from relay.delivery.unroutable import RouteFailure
 from relay.errors import RelayError
 from relay.mail.exchange import RecipientReply
@@ -130,28 +130,28 @@ class Dispatcher:
 
     def want(self, path: EgressPath, queue: Queue, count: int) -> None:
         """Lease `count` deliveries of a queue for a path."""
-        proven = path.proven
-        self.table.take(count, proven=proven)
+        standing = path.standing
+        self.table.take(count, standing)
 
         def granted(grant: Grant | None) -> None:
             leases = grant.leases if grant is not None else ()
             if self.stopping and leases:
                 self.do(self.release(leases))
                 leases = ()
-            jobs = [job for lease in leases if (job := self._job(lease, path, proven))]
-            self.table.give_back(count - len(jobs), proven=proven)
+            jobs = [job for lease in leases if (job := self._job(lease, path, standing))]
+            self.table.give_back(count - len(jobs), standing)
             path.granted(queue, grant, jobs)
             if self.table.waiting:
                 self._room()
 
         self._leaser.ask(Want(queue[0], queue[1], count, granted))
 
-    def _job(self, lease: Lease, path: EgressPath, proven: bool) -> Job | None:
+    def _job(self, lease: Lease, path: EgressPath, standing: Standing) -> Job | None:
         """The job of a lease; None where the delivery is not to be attempted."""
         if Flag.CANCEL in lease.flags or Flag.HOLD in lease.flags:
             self.conclusions.flagged(lease)
             return None
-        return self.hand.take(lease, path, self.loop.time(), proven=proven)
+        return self.hand.take(lease, path, self.loop.time(), standing)
 
     def _begin(self, job: Job) -> None:
         """Get a job ready to be sent."""

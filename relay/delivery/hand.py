@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from relay.delivery.alone import Alone
 from relay.delivery.job import Job
-from relay.delivery.table import AttemptTable
+from relay.delivery.table import AttemptTable, Standing
 from relay.policy.needs import domain_of
 from relay.store.codec import Flag
 from relay.store.leasing import Lease, Leasing
@@ -48,9 +48,9 @@ class Hand:
     def __len__(self) -> int:
         return len(self._jobs)
 
-    def take(self, lease: Lease, path: EgressPath, now: float, *, proven: bool) -> Job:
+    def take(self, lease: Lease, path: EgressPath, now: float, standing: Standing) -> Job:
         """The job of a lease, for which there is room in the table already."""
-        job = Job(lease, path, now, proven=proven)
+        job = Job(lease, path, now, standing)
         self._jobs.add(job)
         return job
 
@@ -71,7 +71,7 @@ class Hand:
         if job not in self._jobs:
             return
         self._jobs.discard(job)
-        self._table.end(job.octets, proven=job.proven)
+        self._table.end(job.octets, job.standing)
         job.octets, job.content = 0, None
         self.alone.end(job)
         if self._table.waiting:

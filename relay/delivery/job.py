@@ -8,6 +8,7 @@ from relay.store.leasing import Lease
 
 if TYPE_CHECKING:
     from relay.delivery.path import EgressPath
+    from relay.delivery.table import Standing
     from relay.smtp.session import Session
 
 
@@ -23,17 +24,17 @@ class Job:
         "missing",
         "octets",
         "path",
-        "proven",
         "ready_at",
         "session",
+        "standing",
     )
 
-    def __init__(self, lease: Lease, path: EgressPath, now: float, *, proven: bool) -> None:
+    def __init__(self, lease: Lease, path: EgressPath, now: float, standing: Standing) -> None:
         self.lease = lease
         self.path = path
         self.leased_at = now
-        #: Whether its site had had a success lately when it was taken.
-        self.proven = proven
+        #: How its site stood when it was taken.
+        self.standing = standing
         #: Octets of content that the attempt table counts for it.
         self.octets = 0
         #: The session that sends it.

@@ -16,6 +16,7 @@ from relay.delivery.at_hand import AtHand
 from relay.delivery.job import Job
 from relay.delivery.route import Route
 from relay.delivery.staff import Staff
+from relay.delivery.table import Standing
 from relay.delivery.unroutable import insufficient
 from relay.mail.exchange import RecipientReply
 from relay.mail.outcome import Failure
@@ -56,7 +57,8 @@ class EgressPath:
         #: Deliveries that may still be leased under the last grant.
         self.allowance = 0
         self.staff = Staff(self)
-        self.last_success = -1e9
+        #: When it took mail last, soon or after long.
+        self._quick = self._slow = -1e9
         self._ahead = _FIRST_AHEAD
         #: Queues that are being leased from; True where one was rung again meanwhile, so that an
         #: answer that it is empty may be older than the ring.
@@ -85,9 +87,10 @@ class EgressPath:
         return not (self.wanting or self.supply.count or self.coming)
 
     @property
-    def proven(self) -> bool:
-        """A success was seen lately, so the path may use the whole attempt table."""
-        return self.dispatcher.table.is_proven(self.last_success, self.dispatcher.loop.time())
+    def standing(self) -> Standing:
+        """How much of the attempt table the path may use."""
+        now = self.dispatcher.loop.time()
+        return self.dispatcher.table.standing(self._quick, self._slow, now)
 
     def add(self, queue: Queue, route: Route) -> None:
         """A queue was rung: it may have ready deliveries."""
@@ -119,10 +122,10 @@ class EgressPath:
         if not self.staff.has_place or allowance <= 0:
             self.staff.ask(deliveries=self._ahead)
             return
-        proven = self.proven
-        count = min(self._ahead - at_hand, allowance, self.dispatcher.table.room(proven=proven))
+        standing = self.standing
+        count = min(self._ahead - at_hand, allowance, self.dispatcher.table.room(standing))
         if count <= 0:
-            self.dispatcher.table.wait(self, proven=proven)
+            self.dispatcher.table.wait(self, standing)
             return
         names = [queue for queue in self.queues if queue[0] == partition][:count]
         share = max(1, count // len(names))
@@ -283,9 +286,13 @@ class EgressPath:
         self, session: Session, transaction: Transaction, replies: Sequence[RecipientReply]
     ) -> None:
         """Each recipient has its reply."""
-        self.last_success = self.dispatcher.loop.time()
         job: Job = transaction.token
-        took = self.last_success - job.attempted_at
+        now = self.dispatcher.loop.time()
+        took = now - job.attempted_at
+        if self.dispatcher.table.is_slow(took):
+            self._slow = now
+        else:
+            self._quick = now
         self.staff.succeeded(session, took)
         self.dispatcher.conclude(job, session, replies)
         if self.queues and not self.supply.count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -11,15 +12,36 @@ if TYPE_CHECKING:
     from relay.delivery.path import EgressPath
 
 
+class Standing(Enum):
+    """What is known of how long a site holds what it is given."""
+
+    #: It took mail lately, and soon.
+    PROVEN = "proven"
+    #: It took none lately, so nothing is known.
+    NEW = "new"
+    #: It took mail lately, but each time it took long, as a tarpit does.
+    SLOW = "slow"
+
+
+# Python 3.11 finds a member in its class in the time of two calls.
+PROVEN, NEW, SLOW = Standing.PROVEN, Standing.NEW, Standing.SLOW
+
+
 class TableOptions(Struct, frozen=True):
-    """What one process holds at most."""
+    """What one process holds at most.
+
+    Sites that are not proven share half of the attempts, and those of them that are known to be
+    slow a quarter: so they leave room to sites that nothing is known of yet.
+    """
 
     #: Jobs in hand.
     attempts: int = 2000
     #: Octets of content in hand.
     octets: int = 64 << 20
-    #: A site without a success for so long, in seconds, is unproven: those share half of it all.
+    #: How long a success tells how a site stands, in seconds.
     proven_s: float = 60.0
+    #: A success that took longer than this, in seconds, is a slow one.
+    slow_s: float = 10.0
 
 
 class AttemptTable:
@@ -29,11 +51,10 @@ class AttemptTable:
         self._options = options
         self._jobs = 0
         self._octets = 0
-        #: Jobs of paths that were unproven when they were taken.
-        self._unproven = 0
-        self._waiting: dict[bool, OrderedDict[EgressPath, None]] = {
-            True: OrderedDict(),
-            False: OrderedDict(),
+        #: Jobs of paths that were not proven when they were taken, and of slow ones among these.
+        self._unproven = self._slow = 0
+        self._waiting: dict[Standing, OrderedDict[EgressPath, None]] = {
+            standing: OrderedDict() for standing in Standing
         }
 
     @property
@@ -41,46 +62,57 @@ class AttemptTable:
         """Jobs in hand."""
         return self._jobs
 
-    def is_proven(self, last_success: float, now: float) -> bool:
-        """Whether a site had a success lately."""
-        return now - last_success < self._options.proven_s
+    @property
+    def unproven(self) -> int:
+        """Those of sites that were not proven when they were taken."""
+        return self._unproven
 
-    def room(self, *, proven: bool) -> int:
+    def is_slow(self, took: float) -> bool:
+        """Whether a success that took so many seconds is a slow one."""
+        return took > self._options.slow_s
+
+    def standing(self, quick: float, slow: float, now: float) -> Standing:
+        """That of a site whose last quick and last slow success were at these times."""
+        if now - quick < self._options.proven_s:
+            return PROVEN
+        return SLOW if now - slow < self._options.proven_s else NEW
+
+    def room(self, standing: Standing) -> int:
         """How many more jobs a path may take."""
         if self._octets >= self._options.octets:
             return 0
-        room = self._options.attempts - self._jobs
-        if not proven:
-            room = min(room, self._options.attempts // 2 - self._unproven)
+        attempts = self._options.attempts
+        room = attempts - self._jobs
+        if standing is not PROVEN:
+            room = min(room, attempts // 2 - self._unproven)
+        if standing is SLOW:
+            room = min(room, attempts // 4 - self._slow)
         return max(room, 0)
 
-    def take(self, count: int, *, proven: bool) -> None:
+    def take(self, count: int, standing: Standing) -> None:
         """Count jobs that were asked for."""
         self._jobs += count
-        if not proven:
+        if standing is not PROVEN:
             self._unproven += count
+            self._slow += count if standing is SLOW else 0
 
-    def give_back(self, count: int, *, proven: bool) -> None:
+    def give_back(self, count: int, standing: Standing) -> None:
         """Count jobs that ended, or were not granted; then let others have the room."""
-        self._jobs -= count
-        if not proven:
-            self._unproven -= count
+        self.take(-count, standing)
 
     def load(self, octets: int) -> None:
         """Count content that is at hand."""
         self._octets += octets
 
-    def end(self, octets: int, *, proven: bool) -> None:
+    def end(self, octets: int, standing: Standing) -> None:
         """Count a job that ended, with its content."""
-        self._jobs -= 1
+        self.take(-1, standing)
         self._octets -= octets
-        if not proven:
-            self._unproven -= 1
 
-    def wait(self, path: EgressPath, *, proven: bool) -> None:
+    def wait(self, path: EgressPath, standing: Standing) -> None:
         """Have `path.advance()` called when there is room."""
         self.forget(path)
-        self._waiting[proven][path] = None
+        self._waiting[standing][path] = None
 
     def forget(self, path: EgressPath) -> None:
         """The path wants nothing any more."""
@@ -90,12 +122,12 @@ class AttemptTable:
     @property
     def waiting(self) -> bool:
         """Whether any path waits for room."""
-        return bool(self._waiting[True] or self._waiting[False])
+        return any(self._waiting.values())
 
     def let_in(self) -> None:
         """Let those that wait go on in their order, as far as there is room for their kind."""
-        for proven, waiting in self._waiting.items():
-            while waiting and self.room(proven=proven):
+        for standing, waiting in self._waiting.items():
+            while waiting and self.room(standing):
                 path, _ = waiting.popitem(last=False)
                 path.advance()
                 if path in waiting:

@@ -10,6 +10,7 @@ import pytest
 from relay.delivery import path as path_module
 from relay.delivery.at_hand import AtHand
 from relay.delivery.job import Job
+from relay.delivery.table import Standing
 from relay.policy.shaping import Limits
 from relay.store.leasing import Lease
 from tests.support.desk import Manner, Worker
@@ -19,7 +20,7 @@ from tests.support.mx import Mx
 def job(name: str, tenant: str = "", queue: str = "a.example") -> Job:
     """A job as far as its order goes."""
     lease = SimpleNamespace(id=name, queue=queue, tenant=tenant)
-    return Job(cast(Lease, lease), cast("object", None), 0.0, proven=True)  # type: ignore[arg-type]
+    return Job(cast(Lease, lease), cast("object", None), 0.0, Standing.PROVEN)  # type: ignore[arg-type]
 
 
 def names(jobs: list[Job]) -> str:

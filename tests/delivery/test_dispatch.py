@@ -247,13 +247,37 @@ async def test_unproven_sites_leave_half_of_the_table_to_those_that_answer(
             await worker.until_empty()
             for n in range(9):
                 await worker.submit(f"u@s{n}.example", 3)
-            await worker.until(lambda: worker.dispatcher.table._unproven == 4)
+            await worker.until(lambda: worker.dispatcher.table.unproven == 4)
             await worker.submit("u@w.example", 50)
             await worker.until(lambda: len(well.taken) == 51)
-            assert worker.dispatcher.table._unproven <= 4
+            assert worker.dispatcher.table.unproven <= 4
             gate.set()
             await worker.until_empty()
             await worker.until_at_rest()
+
+
+@pytest.mark.parametrize(("slow_s", "most"), [(0.05, 2), (60.0, 8)], ids=["slow", "quick"])
+async def test_sites_that_take_mail_slowly_share_a_quarter_of_the_table(
+    store_url: str, slow_s: float, most: int
+) -> None:
+    """A tarpit takes mail in the end, too: that does not give it what quick sites have."""
+    table = TableOptions(attempts=8, slow_s=slow_s)
+    async with Mx(delays={".": 0.15}) as server, Mx() as well:
+        names = [f"s{n}.example" for n in range(9)]
+        routes = at(server, *names) | at(well, "new.example")
+        async with Worker(store_url, routes, Manner(table=table)) as worker:
+            for name in names:
+                await worker.submit(f"u@{name}", 8)
+            await worker.until(lambda: len({one.recipients for one in server.taken}) == 9)
+            await worker.submit("u@new.example", 3)
+            await worker.until(lambda: len(well.taken) == 3)
+            await asyncio.sleep(0.2)
+            jobs = 0
+            while len(server.taken) < 72:
+                jobs = max(jobs, worker.dispatcher.table.jobs)
+                await asyncio.sleep(0.01)
+            await worker.until_at_rest()
+    assert jobs == most
 
 
 async def test_content_that_is_missing_holds_its_delivery_and_no_other(store_url: str) -> None:

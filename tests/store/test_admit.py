@@ -32,6 +32,22 @@ async def test_a_queue_is_rung_once_until_it_is_drained(queue: QueueStore) -> No
     assert now < (await queue.scores(queue.keys.wake))["a.example"] <= now + DEADLINE_MS
 
 
+async def test_a_lane_has_one_turn_however_many_come(queue: QueueStore) -> None:
+    for lane in ("nx", "nx", "ny", "nx"):
+        await queue.admitted(New(lane=lane))
+    assert len(await queue.scores(queue.keys.turns)) == 2
+
+
+async def test_a_queue_that_lost_its_wake_up_is_rung_and_loses_nothing(queue: QueueStore) -> None:
+    first = await queue.admitted()
+    await queue.client.read("DEL", queue.keys.wake)
+    _, second, *rung = await queue.admit()
+    assert rung == ["a.example"]
+    leased = [lease.message for lease in await queue.lease()]
+    assert (leased, await queue.lease()) == ([first, second], [])
+    assert await queue.scores(queue.keys.turns) == {}
+
+
 async def test_said_twice_it_is_accepted_once_and_a_mark_is_written(queue: QueueStore) -> None:
     first = await queue.admit(message=(message := queue.new_id()))
     assert first[0] == "accepted"

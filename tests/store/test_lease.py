@@ -82,6 +82,25 @@ async def test_an_emptied_queue_is_forgotten_and_one_with_more_is_rung_later(
     assert await queue.client.read("HKEYS", queue.keys.reasons) == [b"a.example"]
 
 
+async def test_queues_that_are_emptied_leave_nothing_behind(queue: QueueStore) -> None:
+    names = [f"{number}.example" for number in range(30)]
+    messages = [await queue.admitted(New(queue=name)) for name in names]
+    _, *entries = await queue.lease_raw(*((name, 5) for name in names))
+    assert [entry[1].decode() for entry in entries] == [message + ".0" for message in messages]
+    assert len(await queue.scores(queue.keys.leased)) == 30
+    for key in (queue.keys.ready, queue.keys.turns, queue.keys.wake, queue.keys.clock):
+        assert await queue.client.read("EXISTS", key) == 0, key
+
+
+async def test_a_queue_that_is_named_twice_is_granted_once(queue: QueueStore) -> None:
+    message = await queue.admitted()
+    _, first, again = await queue.lease_raw(("a.example", 5), ("a.example", 5))
+    assert (first[0], [first[1]], again) == (0, [f"{message}.0".encode()], [0])
+    messages = [await queue.admitted() for _ in range(2)]
+    _, first, again = await queue.lease_raw(("a.example", 1), ("a.example", 5))
+    assert [first[1], again[1]] == [f"{message}.0".encode() for message in messages]
+
+
 async def test_a_tenant_with_a_thousand_waiting_does_not_delay_another(queue: QueueStore) -> None:
     for _ in range(20):
         await queue.admitted(*(New(lane="nbig") for _ in range(50)))

@@ -297,7 +297,7 @@ class Worker:
         """What is left of jobs, of room taken, and of leases."""
         desk = self.dispatcher
         hand, table = desk.hand, desk.table
-        left: list[object] = [len(hand), table.jobs, table._unproven, table._octets, len(desk.book)]
+        left: list[object] = [len(hand), table.jobs, table.unproven, table._octets, len(desk.book)]
         left += [len(hand.alone), None if self.stopped else hand.alone.job]
         for path in desk._paths.values():
             left += [len(path.supply), path.coming and not self.stopped, bool(path._asked)]
