@@ -167,9 +167,11 @@ function commands.HSET(name, ...)
   end
 end
 
-function commands.HDEL(name, field)
+function commands.HDEL(name, ...)
   local found = key(name)
-  if found then found[field] = nil end
+  for at = 1, select('#', ...) do
+    if found then found[select(at, ...)] = nil end
+  end
 end
 
 function commands.ZADD(name, first, ...)
@@ -208,6 +210,10 @@ function commands.ZADD(name, first, ...)
 end
 
 function commands.ZREM(name, ...)
+  if is(name, ':ready') then
+    for at = 1, select('#', ...) do take_ready('[' .. select(at, ...), '[' .. select(at, ...)) end
+    return select('#', ...)
+  end
   local zset, gone = key(name), 0
   if not zset then return 0 end
   for at = 1, select('#', ...) do
