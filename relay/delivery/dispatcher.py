@@ -128,9 +128,8 @@ class Dispatcher:
 
     # What paths want.
 
-    def want(self, path: EgressPath, queue: Queue, count: int) -> None:
-        """Lease `count` deliveries of a queue for a path."""
-        standing = path.standing
+    def want(self, path: EgressPath, queue: Queue, count: int, standing: Standing) -> None:
+        """Lease `count` deliveries of a queue for a path whose site stands so."""
         self.table.take(count, standing)
 
         def granted(grant: Grant | None) -> None:

@@ -133,7 +133,7 @@ class EgressPath:
             self._asked[queue] = False
             self._coming_leases += share
             self._shares[queue] = share
-            self.dispatcher.want(self, queue, share)
+            self.dispatcher.want(self, queue, share, standing)
 
     def _unasked(self) -> int | None:
         """A partition of which nothing was asked yet, and that has a queue of ours."""

@@ -97,7 +97,7 @@ class AttemptTable:
             self._slow += count if standing is SLOW else 0
 
     def give_back(self, count: int, standing: Standing) -> None:
-        """Count jobs that ended, or were not granted; then let others have the room."""
+        """Count jobs that were asked for and not granted."""
         self.take(-count, standing)
 
     def load(self, octets: int) -> None:

@@ -25,9 +25,9 @@ _ADMIT = """#!lua
 -- USES lanes
 keys.ready, keys.turns, keys.clock, keys.wake, keys.paused, keys.aside = unpack(KEYS)
 local queue, lane, ms, first, count, attempts, wake = unpack(ARGV)
-local turned = make_ready({queue = queue, lane = lane, ms = ms}, first)
+local rung = line_up({queue = queue, lane = lane, ms = ms}, first, now_ms() + wake)
 simulation.extend(queue, lane, count, attempts)
-return wake_at(queue, now_ms() + wake, turned)
+return rung
 """
 
 
