@@ -45,7 +45,7 @@ class DoorbellOptions(Struct, frozen=True):
     #: times what one more name in it costs, so where much is rung, wake-ups are few and full.
     spread: float = 0.001
     #: Seconds more for all that it named, at most: so long a message for a new domain may wait.
-    longest: float = 0.045
+    longest: float = 0.02
     #: Queues in one wake-up; as soon as so many wait, it is sent. A worker takes all of them on in
     #: one turn of its loop, 50 us each.
     most_queues: int = 100
