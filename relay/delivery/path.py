@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from relay import metrics
+from relay.delivery.ahead import WAIT, Ahead
 from relay.delivery.at_hand import AtHand
 from relay.delivery.job import Job
 from relay.delivery.route import Route
@@ -28,14 +29,6 @@ if TYPE_CHECKING:
     from relay.delivery.dispatcher import Dispatcher
     from relay.store.paths import Path
 
-#: Jobs at hand for a path: at first, and at most.
-_FIRST_AHEAD = 4
-_MOST_AHEAD = 100
-#: Who waits so long at hand, in seconds, waits for a session; then less is leased ahead, so that it
-#: is the store that says whose turn it is: for every second session one.
-_WAIT = 0.05
-#: Where it is so long, next to nothing is.
-_LONG_WAIT = 1.0
 #: Queues that a path remembers.
 _MOST_SERVED = 8
 
@@ -56,10 +49,10 @@ class EgressPath:
         self.coming = 0
         #: Deliveries that may still be leased under the last grant.
         self.allowance = 0
+        self.ahead = Ahead()
         self.staff = Staff(self)
         #: When it took mail last, soon or after long.
         self._quick = self._slow = -1e9
-        self._ahead = _FIRST_AHEAD
         #: Queues that are being leased from; True where one was rung again meanwhile, so that an
         #: answer that it is empty may be older than the ring.
         self._asked: dict[Queue, bool] = {}
@@ -112,7 +105,7 @@ class EgressPath:
 
     def _lease(self) -> None:
         at_hand = self.supply.count + self.coming
-        if at_hand > self._ahead // 2 or (self._asked and self.dispatcher.partitions == 1):
+        if at_hand > self.ahead.jobs // 2 or (self._asked and self.dispatcher.partitions == 1):
             return
         partition = self._unasked()
         if partition is None:
@@ -120,10 +113,10 @@ class EgressPath:
         # What was asked of other partitions may be on its way for long, as a node is away.
         allowance = self.allowance - self._coming_leases
         if not self.staff.has_place or allowance <= 0:
-            self.staff.ask(deliveries=self._ahead)
+            self.staff.ask(deliveries=self.ahead.jobs)
             return
         standing = self.standing
-        count = min(self._ahead - at_hand, allowance, self.dispatcher.table.room(standing))
+        count = min(self.ahead.jobs - at_hand, allowance, self.dispatcher.table.room(standing))
         if count <= 0:
             self.dispatcher.table.wait(self, standing)
             return
@@ -152,9 +145,7 @@ class EgressPath:
             self.queues[queue] = None
             self.queues.move_to_end(queue)
             if grant.more and not self.supply and self.staff.any_idle:
-                # Faster than what was leased ahead: lease more at once.
-                self._ahead = min(self._ahead * 2, _MOST_AHEAD)
-                self.dispatcher.calling.call(queue)
+                self._starved(queue)
         self.allowance -= len(jobs)
         self.coming += len(jobs)
         for job in jobs:
@@ -167,6 +158,11 @@ class EgressPath:
             self.staff.make_way()
         if not self._asked or not any(other[0] == queue[0] for other in self._asked):
             self.advance()
+
+    def _starved(self, queue: Queue) -> None:
+        """Sessions were faster than what was leased ahead: lease more at once, or have help."""
+        if self.ahead.starved(len(self.staff.sessions)):
+            self.dispatcher.calling.call(queue)
 
     def _remember(self, queue: Queue) -> None:
         self._served[queue] = None
@@ -196,7 +192,8 @@ class EgressPath:
         for job in jobs:
             job.ready_at = now
             self.supply.append(job)
-        if not self.staff.feed():
+        self.staff.feed()
+        if self.supply.count:
             self.staff.fill()
 
     def give_allowance_back(self) -> int:
@@ -261,22 +258,14 @@ class EgressPath:
                 desk.hand_back(job)
                 continue
             waited = now - job.ready_at
-            if waited > _WAIT:
-                self._waited(waited)
+            if waited > WAIT:
+                self.ahead.waited(waited, len(self.staff.sessions))
             job.attempted_at, job.session = now, session
             desk.hand.alone.made(job)
-            if supply.count <= self._ahead // 2 and self.queues:
+            if supply.count <= self.ahead.jobs // 2 and self.queues:
                 desk.loop.call_soon(self.advance)
             return desk.transaction(job)
         return None
-
-    def _waited(self, seconds: float) -> None:
-        """A job was at hand for long before a session had it."""
-        if seconds > _LONG_WAIT:
-            self._ahead = max(self._ahead // 2, 1)
-        else:
-            least = max(self._ahead // 2, _FIRST_AHEAD, len(self.staff.sessions) // 2)
-            self._ahead = min(self._ahead, least)
 
     def may_finish(self, session: Session, transaction: Transaction) -> bool:
         """Only while the lease is surely ours (invariant 3)."""
@@ -293,6 +282,7 @@ class EgressPath:
             self._slow = now
         else:
             self._quick = now
+        self.ahead.answered(took)
         self.staff.succeeded(session, took)
         self.dispatcher.conclude(job, session, replies)
         if self.queues and not self.supply.count:

@@ -6,8 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from relay import metrics
+from relay.delivery.ahead import PATIENCE
 from relay.delivery.others import Others
 from relay.delivery.unroutable import of_all
+from relay.delivery.widening import Widening
 from relay.mail.outcome import Failure, Scope
 from relay.mail.reply import Reply
 from relay.policy.shaping import PROMPT
@@ -17,16 +19,10 @@ from relay.store.paths import Ask, Grant, Left
 if TYPE_CHECKING:
     from relay.delivery.path import EgressPath
 
-#: A job that is at hand so long, in seconds, while all sessions are busy, gets a further one.
-_PATIENCE = 0.02
 #: How long a host that could not be reached is tried last, in seconds.
 _BAD_HOST = 60.0
 #: The shortest time for which a site without any session is left alone, in ms.
 _SHORTEST_REST = 1000
-#: How long a path with sessions waits before it asks for more than it was granted, in seconds: at
-#: first, and at most, for it doubles each time until a transaction was answered.
-_WINDOW_REST = 0.05
-_LONGEST_WINDOW_REST = 2.0
 #: How long queues rest, in ms, while other processes have all connections of a site that is well:
 #: at first, doubled at each refusal, and at most. Whoever has them may keep them idle for seconds.
 _FIRST_WAIT = 200
@@ -56,12 +52,7 @@ class Staff:
         self._probe = ""
         self.others = Others(path)
         self._wait = _FIRST_WAIT
-        #: When more connections than there are may be asked for, and the next wait for that.
-        self._widen_at = 0.0
-        self._window_rest = _WINDOW_REST
-        #: When more were refused, and how many transactions were answered since.
-        self._narrow_at = 0.0
-        self._answered = 0
+        self._widening = Widening()
         #: Why nothing may begin before `_not_before`.
         self._reason = ""
         #: The same as a label: window or breaker.
@@ -125,7 +116,7 @@ class Staff:
 
     def _ask_for_more(self, count: int) -> None:
         """Ask for connections; deliveries are drawn from a rate only when some can be begun."""
-        left = self._widen_at - self._desk.loop.time()
+        left = self._widening.left(self._desk.loop.time())
         if left > 0 and self.has_sessions:
             self._look_in(left)
         else:
@@ -148,11 +139,14 @@ class Staff:
         return bool(self.sessions or self._opening)
 
     def _overdue(self) -> int:
-        """How many jobs waited too long at hand; looks again soon where none did yet."""
-        supply = self._path.supply
-        count = supply.waiting_since(self._desk.loop.time() - _PATIENCE)
-        if supply.count and not count:
-            self._look_in(_PATIENCE)
+        """How many jobs waited too long at hand or will; looks again soon where none did yet."""
+        path = self._path
+        count = max(
+            path.supply.waiting_since(self._desk.loop.time() - PATIENCE),
+            path.ahead.overdue(path.supply.count, len(self.sessions)),
+        )
+        if path.supply.count and not count:
+            self._look_in(PATIENCE)
         return count
 
     def _look_in(self, seconds: float) -> None:
@@ -240,11 +234,7 @@ class Staff:
         self._path.allowance += grant.deliveries
         if len(grant.fresh) < len(ask.fresh):
             # The window is used up: successes widen it, or others give connections back.
-            self._narrow_at = self._desk.loop.time()
-            self._answered = 0
-            rest = self._window_rest if self.others.present else _LONGEST_WINDOW_REST
-            self._widen_at = self._narrow_at + rest
-            self._window_rest = min(self._window_rest * 2, _LONGEST_WINDOW_REST)
+            self._widening.refused(self._desk.loop.time(), others=self.others.present)
             if self.others.present:
                 # Others have some of the connections, and may have them idle.
                 self._path.call_others()
@@ -301,13 +291,10 @@ class Staff:
         """A transaction went its whole way, in so many seconds."""
         self.successes += 1
         self._prompt += took < PROMPT
-        self._answered += 1
         now = self._desk.loop.time()
-        # As many successes as a window holds widen it by one.
-        if self._answered >= len(self.sessions) and self._widen_at > now:
-            self._window_rest = _WINDOW_REST
-            self._widen_at = min(self._widen_at, self._narrow_at + _WINDOW_REST)
-            self._look_in(self._widen_at - now)
+        soon = self._widening.answered(now, took, len(self.sessions))
+        if soon > 0:
+            self._look_in(soon)
         if self._probe and self.sessions.get(session) == self._probe:
             self._probe = ""
             self._leave([])

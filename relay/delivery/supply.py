@@ -65,7 +65,7 @@ class Leaser:
                 await self._call(partition, batch)
         finally:
             del self._busy[partition]
-            self._tell(wants, [None] * len(wants))
+            self._tell([(want, None) for want in wants])
             wants.clear()
 
     async def _call(self, partition: int, batch: Sequence[Want]) -> None:
@@ -76,17 +76,21 @@ class Leaser:
             )
         except Exception as error:  # noqa: BLE001 - whoever asked waits for the answer
             _log.warning("no leases", error=str(error), queues=len(batch))
-            self._tell(batch, [None] * len(batch))
+            self._tell([(want, None) for want in batch])
             return
         for grant in grants:
             for lease in grant.leases:
                 self._book.enter(lease, asked_at)
         metrics.LEASED.inc(sum(len(grant.leases) for grant in grants))
-        self._tell(batch, grants)
+        answers = list(zip(batch, grants, strict=True))
+        # A call grants so many and no more: who came too late for this one is first in the next.
+        late = [want for want, grant in answers if grant.more and not grant.leases]
+        self._wants[partition][:0] = late
+        self._tell([one for one in answers if one[1].leases or not one[1].more])
 
-    def _tell(self, batch: Sequence[Want], grants: Sequence[Grant | None]) -> None:
+    def _tell(self, answers: Sequence[tuple[Want, Grant | None]]) -> None:
         """Give each its answer, whatever the others make of theirs."""
-        for want, grant in zip(batch, grants, strict=True):
+        for want, grant in answers:
             try:
                 want.granted(grant)
             except Exception as error:  # noqa: BLE001 - a bug; the others must not wait for ever

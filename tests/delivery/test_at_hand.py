@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from relay.delivery import ahead
 from relay.delivery import path as path_module
 from relay.delivery.at_hand import AtHand
 from relay.delivery.job import Job
@@ -86,8 +87,8 @@ async def test_a_tenant_does_not_wait_behind_what_was_leased_for_another(
     store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As much as can be is leased ahead, however slow the site is.
-    monkeypatch.setattr(path_module, "_WAIT", 60.0)
-    monkeypatch.setattr(path_module, "_LONG_WAIT", 60.0)
+    monkeypatch.setattr(path_module, "WAIT", 60.0)
+    monkeypatch.setattr(ahead, "PATIENCE", 60.0)
     limits = Limits(initial=1, connections=1)
     async with (
         Mx(delays={".": 0.05}) as server,
@@ -96,7 +97,7 @@ async def test_a_tenant_does_not_wait_behind_what_was_leased_for_another(
         await one.submit("bulk@a.example", 3, tenant="bulk")
         await one.until_empty()
         [path] = one.dispatcher._paths.values()
-        path._ahead = 100
+        path.ahead.jobs = 100
         await one.submit("bulk@a.example", 60, tenant="bulk")
         await one.until(lambda: len(path.supply) > 40)
         await one.submit("other@a.example", tenant="other")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from relay.delivery import staff
+from relay.delivery import staff, widening
 from relay.delivery.table import TableOptions
 from relay.policy.shaping import Limits, Rate
 from relay.store.codec import Flag, Place
@@ -50,7 +50,8 @@ async def test_only_a_prompt_site_gets_sessions_quickly(
     store_url: str, monkeypatch: pytest.MonkeyPatch, prompt: bool
 ) -> None:
     """90 messages: in rounds of 5, 10, 15, 20 and so on, or of 5, 6, 7 and so on up to 13."""
-    monkeypatch.setattr(staff, "PROMPT", 60.0 if prompt else 0.1)
+    for module in (staff, widening):
+        monkeypatch.setattr(module, "PROMPT", 60.0 if prompt else 0.1)
     async with (
         Mx(delays={".": 0.3}) as server,
         Worker(store_url, at(server), Manner(limits=Limits(initial=5))) as worker,
@@ -60,6 +61,27 @@ async def test_only_a_prompt_site_gets_sessions_quickly(
         assert (server.most_open > 16) == prompt, server.most_open
         assert (server.most_open < 15) == (not prompt), server.most_open
         await worker.until_at_rest()
+
+
+async def test_mail_that_comes_after_its_session_gets_further_sessions_too(
+    store_url: str,
+) -> None:
+    """The first session waits for work when the content is here, and takes one of four."""
+    gate = asyncio.Event()
+    async with (
+        Mx(gates={".": gate}) as server,
+        Worker(store_url, at(server), Manner(limits=Limits(initial=5))) as worker,
+    ):
+        loader = worker.dispatcher._loader
+        load, loop = loader.load, worker.loop
+        loader.load = lambda job: loop.call_later(0.2, load, job)  # type: ignore[method-assign,assignment]
+        worker.deaf = True
+        await worker.submit("u@a.example", 4)
+        worker.deaf = False
+        worker.ring(["0/a.example"])
+        await worker.until(lambda: server.open >= 3, patience=4)
+        gate.set()
+        await worker.until_empty()
 
 
 async def test_a_rate_is_used_up_to_its_limit(store_url: str) -> None:
@@ -409,7 +431,7 @@ async def test_where_mail_waits_long_at_hand_less_is_leased_ahead(store_url: str
         worker.ring(["0/a.example"])
         await worker.until(lambda: server.taken)
         [path] = worker.dispatcher._paths.values()
-        path._ahead = 64
-        await worker.until(lambda: path._ahead == 4)
+        path.ahead.jobs = 64
+        await worker.until(lambda: path.ahead.jobs == 4)
         server.delays = {}
         await worker.until_empty()
