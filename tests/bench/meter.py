@@ -255,14 +255,14 @@ class Meter:
         return Usage(system, harness, kernel, foreign, by_process)
 
     def _read(self) -> tuple[float, float, float, float]:
-        return self._system.cpu(), self._harness.cpu(), kernel_cpu(), _busy()
+        return self._system.cpu(), self._harness.cpu(), kernel_cpu(), busy()
 
     def _look(self) -> None:
         while not self._ended.wait(_LOOK):
             self.peak_rss = max(self.peak_rss, sum(one.rss for one in self._system.members()))
 
 
-def _busy() -> float:
+def busy() -> float:
     """CPU seconds of the whole machine that were not idle."""
     with open("/proc/stat", encoding="ascii") as file:
         fields = [int(field) for field in file.readline().split()[1:9]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -97,8 +98,9 @@ def relayed(stage: Stage) -> Figures:
     """Inject the load and wait until all healthy domains have theirs."""
     load, limit = stage.load, stage.case.limit
     with stage.sink() as opened, stage.running() as system:
-        measured = stage.measured()
+        measured, busy = stage.measured(), meter.busy()
         injected = stage.inject()
+        busy = meter.busy() - busy
         through = wait_for(opened, load.due, limit - injected.seconds)
         live = opened.live()
         figures = measured.end(sum(live.recipients))
@@ -109,6 +111,8 @@ def relayed(stage: Stage) -> Figures:
         **of_delivery(injected, live, through=through),
         **figures,
         **of_arrivals(load, injected, opened.stop()),
+        # The share of the cores that was busy while mail came in, whoever used them.
+        "busy": round(busy / injected.seconds / len(os.sched_getaffinity(0)), 3),
         "durability": durability,
     }
 
