@@ -22,6 +22,7 @@ from relay.delivery.intake import Intake
 from relay.delivery.job import Job
 from relay.delivery.nowhere import Nowhere
 from relay.delivery.path import EgressPath, Queue
+from relay.delivery.room import Room
 from relay.delivery.route import Route, Router
 from relay.delivery.supply import Leaser, Loader, Want
 from relay.delivery.table import AttemptTable, Standing, TableOptions
@@ -76,6 +77,7 @@ class Dispatcher:
         self.loop = asyncio.get_running_loop()
         self.stopping = False
         self.table = AttemptTable(options.table)
+        self.room = Room(self.table)
         self.book = LeaseBook(options.lease_s)
         self.router = router
         self._options = options
@@ -97,10 +99,14 @@ class Dispatcher:
         self.calling = Calling(ring)
         self.idle = IdleSessions(options.idle_sessions)
         self.hand = Hand(
-            self.table, leasing, options.lease_s, begin=self._begin, room=self._room, lost=self.lost
+            self.table,
+            leasing,
+            options.lease_s,
+            begin=self._begin,
+            room=self.room.freed,
+            lost=self.lost,
         )
         self._tended_at = now()
-        self._letting_in = False
         metrics.ATTEMPTS_OPEN.set_function(self.book.__len__)
 
     # Queues.
@@ -140,8 +146,7 @@ class Dispatcher:
             jobs = [job for lease in leases if (job := self._job(lease, path, standing))]
             self.table.give_back(count - len(jobs), standing)
             path.granted(queue, grant, jobs)
-            if self.table.waiting:
-                self._room()
+            self.room.freed()
 
         self._leaser.ask(Want(queue[0], queue[1], count, granted))
 
@@ -285,16 +290,6 @@ class Dispatcher:
             metrics.LOST.inc(lost)
             metrics.RELEASED.inc(len(words) - lost)
 
-    def _room(self) -> None:
-        """Let those that wait for room in the table go on, as far as there is some."""
-        if not self._letting_in:
-            self._letting_in = True
-            self.loop.call_soon(self._let_in)
-
-    def _let_in(self) -> None:
-        self._letting_in = False
-        self.table.let_in()
-
     # The process.
 
     def do(self, work: Coroutine[Any, Any, None]) -> None:
@@ -355,6 +350,7 @@ class Dispatcher:
         what is after it waits to the end, and is then settled as deferred, a possible double.
         """
         self.stopping = True
+        self.room.close()
         ends_at = self.loop.time() + grace
         # The store may be away: what hosts and sessions are owed does not wait for it.
         self.do(self._leaser.close())

@@ -74,8 +74,7 @@ class Hand:
         self._table.end(job.octets, job.standing)
         job.octets, job.content = 0, None
         self.alone.end(job)
-        if self._table.waiting:
-            self._room()
+        self._room()
 
     def shown(self) -> list[dict[str, Any]]:
         """The jobs, as JSON fields."""

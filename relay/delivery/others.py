@@ -42,6 +42,15 @@ class Others:
         if took >= _SLOW or self.present:
             self._ask()
 
+    def offer(self) -> None:
+        """Sessions are idle though mail waits, for there is no room for it in this process."""
+        self._desk.leave(self._path, [], None, self._offered)
+
+    def _offered(self, left: Left | None, _failure: Failure | None) -> None:
+        if left is not None:
+            self.note(left.waiters, left.in_use, self._path.staff.count)
+            self._path.staff.make_way()
+
     def _ask(self) -> None:
         now = self._desk.loop.time()
         pause = _SLOW if self.present else _WHO_WAITS

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from relay import metrics
@@ -118,7 +119,7 @@ class EgressPath:
         standing = self.standing
         count = min(self.ahead.jobs - at_hand, allowance, self.dispatcher.table.room(standing))
         if count <= 0:
-            self.dispatcher.table.wait(self, standing)
+            self.dispatcher.room.wait(self, standing)
             return
         names = [queue for queue in self.queues if queue[0] == partition][:count]
         share = max(1, count // len(names))
@@ -174,6 +175,13 @@ class EgressPath:
         """Mail waits here for connections that other processes have."""
         if self.queues:
             self.dispatcher.calling.call(next(iter(self.queues)))
+
+    def offer(self) -> None:
+        """Mail waits here for room in the table: others may have it, and idle sessions' places."""
+        for queue in islice(self.queues, _MOST_SERVED):
+            self.dispatcher.calling.call(queue)
+        if self.staff.any_idle:
+            self.staff.others.offer()
 
     def look_again(self) -> None:
         """Others are at this site, or were refused it, while there is nothing to do here: a queue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import Enum
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -110,9 +111,10 @@ class AttemptTable:
         self._octets -= octets
 
     def wait(self, path: EgressPath, standing: Standing) -> None:
-        """Have `path.advance()` called when there is room."""
-        self.forget(path)
-        self._waiting[standing][path] = None
+        """Have `path.advance()` called when there is room; who waits already keeps its place."""
+        if path not in self._waiting[standing]:
+            self.forget(path)
+            self._waiting[standing][path] = None
 
     def forget(self, path: EgressPath) -> None:
         """The path wants nothing any more."""
@@ -123,6 +125,11 @@ class AttemptTable:
     def waiting(self) -> bool:
         """Whether any path waits for room."""
         return any(self._waiting.values())
+
+    def longest_waiting(self, most: int) -> list[EgressPath]:
+        """Paths that wait, of each kind those that do so for longest; `most` of them."""
+        turns = zip_longest(*self._waiting.values())
+        return list(islice((path for turn in turns for path in turn if path is not None), most))
 
     def let_in(self) -> None:
         """Let those that wait go on in their order, as far as there is room for their kind."""

@@ -23,7 +23,7 @@ hostname = "relay.bench.test"
 port = {smtp_port}
 nameservers = ["127.0.0.1:{dns_port}"]
 private_targets = ["127.0.0.0/8"]
-
+{attempts}
 [exporter]
 listen = "127.0.0.1:9925"
 
@@ -52,6 +52,8 @@ class Relay(System):
     name = "relay"
     #: Worker processes.
     workers = int(os.environ.get("RELAY_BENCH_WORKERS", "1"))
+    #: Attempts at once in one of them, 0: as it comes.
+    attempts = 0
 
     @property
     def version(self) -> str:
@@ -72,6 +74,7 @@ class Relay(System):
             "smtp_port": self.sandbox.smtp_port,
             "dns_port": self.sandbox.dns_port,
             "workers": self.workers,
+            "attempts": f"attempts = {self.attempts}\n" if self.attempts else "",
         }
         text = _SETTINGS.format(**values) + self.case.relay_settings
         (self.place / "relay.toml").write_text(text, encoding="utf-8")
