@@ -293,7 +293,7 @@ class Staff:
         self._prompt += took < PROMPT
         now = self._desk.loop.time()
         soon = self._widening.answered(now, took, len(self.sessions))
-        if soon > 0:
+        if soon is not None:
             self._look_in(soon)
         if self._probe and self.sessions.get(session) == self._probe:
             self._probe = ""

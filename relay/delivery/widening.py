@@ -27,13 +27,13 @@ class Widening:
         self._again_at = now + (self._rest if others else _LONGEST_REST)
         self._rest = min(self._rest * 2, _LONGEST_REST)
 
-    def answered(self, now: float, took: float, sessions: int) -> float:
+    def answered(self, now: float, took: float, sessions: int) -> float | None:
         """A transaction was answered, in `took` seconds, with so many sessions: in how many seconds
-        it is now time to ask, 0 where that has not changed."""
+        to ask again, None where that has not changed."""
         self._answered += 1
         whole = self._answered >= sessions
         if self._again_at <= now or not (whole or took < PROMPT):
-            return 0.0
+            return None
         if whole:
             self._rest = _REST
         self._again_at = min(self._again_at, self._refused_at + self._rest)

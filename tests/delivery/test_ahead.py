@@ -102,10 +102,20 @@ def test_in_vain_a_path_asks_less_and_less_often_until_a_windowful_was_answered(
     assert widening.answered(now, 0.3, sessions=10) == pytest.approx(0.05)
 
 
+def test_an_answer_after_the_rest_lets_a_path_ask_at_once() -> None:
+    """It has been waiting for the longest rest, so it has to be told."""
+    widening = Widening()
+    assert widening.answered(100.0, 0.3, sessions=10) is None, "nothing was refused"
+    widening.refused(100.0, others=False)
+    assert widening.answered(100.3, 0.3, sessions=10) == 0
+    assert widening.left(100.3) <= 0
+    assert widening.answered(100.3, 0.3, sessions=10) is None, "it was told already"
+
+
 def test_a_slow_answer_is_one_of_a_windowful() -> None:
     widening = Widening()
     widening.refused(100.0, others=False)
-    assert widening.answered(101.5, 1.5, sessions=2) == 0
+    assert widening.answered(101.5, 1.5, sessions=2) is None
     assert widening.left(101.5) == pytest.approx(0.5)
     widening.answered(101.5, 1.5, sessions=2)
     assert widening.left(101.5) <= 0
