@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Queues that a path remembers.
 _MOST_SERVED = 8
+#: Queues of a path for which others are called at a time.
+_MOST_OFFERED = 8
 
 Queue = tuple[int, str]
 
@@ -178,7 +180,7 @@ class EgressPath:
 
     def offer(self) -> None:
         """Mail waits here for room in the table: others may have it, and idle sessions' places."""
-        for queue in islice(self.queues, _MOST_SERVED):
+        for queue in islice(self.queues, _MOST_OFFERED):
             self.dispatcher.calling.call(queue)
         if self.staff.any_idle:
             self.staff.others.offer()

@@ -12,8 +12,9 @@ from relay.delivery.table import AttemptTable, Standing
 if TYPE_CHECKING:
     from relay.delivery.path import EgressPath
 
-#: Seconds until mail that waits for room is offered to others, and until it is again.
-_OFFER = 0.25
+#: Seconds until mail that waits for room is offered to others, and until it is again: surely longer
+#: than a queue that was rung is not rung again (relay.delivery.calling).
+_OFFER = 0.3
 #: Paths that are offered at a time, those that wait longest: as many as one wake-up may name.
 _MOST = 100
 

@@ -290,9 +290,10 @@ class Staff:
     def succeeded(self, session: Session, took: float) -> None:
         """A transaction went its whole way, in so many seconds."""
         self.successes += 1
-        self._prompt += took < PROMPT
+        prompt = took < PROMPT
+        self._prompt += prompt
         now = self._desk.loop.time()
-        soon = self._widening.answered(now, took, len(self.sessions))
+        soon = self._widening.answered(now, len(self.sessions), prompt=prompt)
         if soon is not None:
             self._look_in(soon)
         if self._probe and self.sessions.get(session) == self._probe:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from relay.policy.shaping import PROMPT
-
 #: How long a path waits before it asks for more than it was granted, in seconds: at first, and at
 #: most, for it doubles each time until as many transactions were answered as a window holds.
 _REST = 0.05
@@ -27,12 +25,12 @@ class Widening:
         self._again_at = now + (self._rest if others else _LONGEST_REST)
         self._rest = min(self._rest * 2, _LONGEST_REST)
 
-    def answered(self, now: float, took: float, sessions: int) -> float | None:
-        """A transaction was answered, in `took` seconds, with so many sessions: in how many seconds
-        to ask again, None where that has not changed."""
+    def answered(self, now: float, sessions: int, *, prompt: bool) -> float | None:
+        """A transaction was answered, one of so many sessions': in how many seconds to ask again,
+        None where that has not changed."""
         self._answered += 1
         whole = self._answered >= sessions
-        if self._again_at <= now or not (whole or took < PROMPT):
+        if self._again_at <= now or not (whole or prompt):
             return None
         if whole:
             self._rest = _REST

@@ -81,7 +81,7 @@ def test_a_path_that_was_refused_waits_for_answers_not_for_long() -> None:
     assert widening.left(100.0) <= 0
     widening.refused(100.0, others=False)
     assert widening.left(100.0) == pytest.approx(2.0)
-    soon = widening.answered(100.03, 0.3, sessions=10)
+    soon = widening.answered(100.03, sessions=10, prompt=True)
     assert widening.left(100.03) == pytest.approx(soon)
     assert soon == pytest.approx(0.07), "a prompt answer may have widened the window"
 
@@ -91,33 +91,33 @@ def test_in_vain_a_path_asks_less_and_less_often_until_a_windowful_was_answered(
     rests = []
     for _ in range(7):
         widening.refused(now, others=False)
-        widening.answered(now, 0.3, sessions=10)
+        widening.answered(now, sessions=10, prompt=True)
         rests.append(round(widening.left(now), 2))
         now += 10
     assert rests == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
     widening.refused(now, others=False)
     for _ in range(9):
-        widening.answered(now, 0.3, sessions=10)
+        widening.answered(now, sessions=10, prompt=True)
     assert widening.left(now) == pytest.approx(2.0)
-    assert widening.answered(now, 0.3, sessions=10) == pytest.approx(0.05)
+    assert widening.answered(now, sessions=10, prompt=True) == pytest.approx(0.05)
 
 
 def test_an_answer_after_the_rest_lets_a_path_ask_at_once() -> None:
     """It has been waiting for the longest rest, so it has to be told."""
     widening = Widening()
-    assert widening.answered(100.0, 0.3, sessions=10) is None, "nothing was refused"
+    assert widening.answered(100.0, sessions=10, prompt=True) is None, "nothing was refused"
     widening.refused(100.0, others=False)
-    assert widening.answered(100.3, 0.3, sessions=10) == 0
+    assert widening.answered(100.3, sessions=10, prompt=True) == 0
     assert widening.left(100.3) <= 0
-    assert widening.answered(100.3, 0.3, sessions=10) is None, "it was told already"
+    assert widening.answered(100.3, sessions=10, prompt=True) is None, "it was told already"
 
 
 def test_a_slow_answer_is_one_of_a_windowful() -> None:
     widening = Widening()
     widening.refused(100.0, others=False)
-    assert widening.answered(101.5, 1.5, sessions=2) is None
+    assert widening.answered(101.5, sessions=2, prompt=False) is None
     assert widening.left(101.5) == pytest.approx(0.5)
-    widening.answered(101.5, 1.5, sessions=2)
+    widening.answered(101.5, sessions=2, prompt=False)
     assert widening.left(101.5) <= 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from relay.delivery import staff, widening
+from relay.delivery import staff
 from relay.delivery.table import TableOptions
 from relay.policy.shaping import Limits, Rate
 from relay.store.codec import Flag, Place
@@ -50,8 +50,7 @@ async def test_only_a_prompt_site_gets_sessions_quickly(
     store_url: str, monkeypatch: pytest.MonkeyPatch, prompt: bool
 ) -> None:
     """90 messages: in rounds of 5, 10, 15, 20 and so on, or of 5, 6, 7 and so on up to 13."""
-    for module in (staff, widening):
-        monkeypatch.setattr(module, "PROMPT", 60.0 if prompt else 0.1)
+    monkeypatch.setattr(staff, "PROMPT", 60.0 if prompt else 0.1)
     async with (
         Mx(delays={".": 0.3}) as server,
         Worker(store_url, at(server), Manner(limits=Limits(initial=5))) as worker,
